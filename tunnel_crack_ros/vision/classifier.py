@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stage 1: is the lining in this frame cracked?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from tunnel_crack_ros.vision.frame import RgbFrame
+from tunnel_crack_ros.vision.model import Model, ModelError
+from tunnel_crack_ros.vision.quality import QualityGate
+
+
+class Label(IntEnum):
+    """The three words of stage 1; numbers as in tunnel_crack_msgs/FrameVerdict."""
+
+    NO_CRACK = 0
+    CRACK = 1
+    UNKNOWN = 2
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Stage 1's word on one frame."""
+
+    label: Label
+    crack_probability: float
+    """0..1; NaN when UNKNOWN."""
+    threshold: float
+    """Crack probability from which on the label is CRACK, 0..1."""
+    reason: str = ''
+    """Why UNKNOWN, e.g. `too dark (mean 7 < 20)`; '' otherwise."""
+
+
+class CrackClassifier:
+    """Decide whether frames show a crack (stage 1; Feng et al., section 2.2)."""
+
+    def __init__(self, model: Model, gate: QualityGate | None = None,
+                 threshold: float | None = None) -> None:
+        """Make a classifier.
+
+        :param model: a loaded classifier.
+        :param gate: refuses frames that cannot be judged; None: every frame is judged.
+        :param threshold: crack probability that flags a frame, 0..1; None: the model card's.
+        :raises ModelError: the model is no classifier.
+        """
+        if model.card.task != 'classifier':
+            raise ModelError(f'{model.card.name} is a {model.card.task}, expected a classifier')
+        self.model = model
+        self.threshold = model.card.threshold if threshold is None else threshold
+        self._gate = gate
+
+    def classify(self, frames: Sequence[RgbFrame]) -> list[Verdict]:
+        """Classify frames in one batch.
+
+        :param frames: uint8, H x W x 3, RGB, any size; reduced here to the model's input, aspect
+            not kept.
+        :return: one verdict a frame, in order.
+        :raises ModelError: the engine failed; the frames are untouched and may be tried again.
+        """
+        reasons = [self._gate.reason_to_refuse(f) if self._gate else '' for f in frames]
+        clear = [frame for frame, reason in zip(frames, reasons) if not reason]
+        probabilities = iter(self._crack_probabilities(clear))
+        return [Verdict(Label.UNKNOWN, math.nan, self.threshold, reason) if reason
+                else self._verdict(next(probabilities)) for reason in reasons]
+
+    def _crack_probabilities(self, frames: Sequence[RgbFrame]) -> list[float]:
+        if not frames:
+            return []
+        batch = np.stack([_fitted(frame, self.model.card.input_size) for frame in frames])
+        return [float(p) for p in self.model.run(batch)[:, 1]]
+
+    def _verdict(self, probability: float) -> Verdict:
+        label = Label.CRACK if probability >= self.threshold else Label.NO_CRACK
+        return Verdict(label, probability, self.threshold)
+
+
+def _fitted(frame: RgbFrame, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    height, width = frame.shape[:2]
+    if (width, height) == size:
+        return frame
+    # area averaging keeps a hairline's darkness where plain sampling would step over it
+    shrinks = width > size[0] or height > size[1]
+    way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(frame, size, interpolation=way).astype(np.uint8, copy=False)

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From mask to measured cracks: skeleton, centre line, length, width, direction."""
+
+from tunnel_crack_ros.vision.geometry.crack import Crack, CrackKind
+from tunnel_crack_ros.vision.geometry.measure import measure_cracks
+
+__all__ = ['Crack', 'CrackKind', 'measure_cracks']

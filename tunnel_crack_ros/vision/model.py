@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model that runs: an ONNX file checked against its card, and the session that executes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from tunnel_crack_ros.vision import providers
+from tunnel_crack_ros.vision.model_card import CardError, ModelCard, sha256_of
+from tunnel_crack_ros.vision.model_folder import find_card, ModelNotFound
+
+_OUTPUTS = {'classifier': ('probabilities', 2), 'segmenter': ('confidence', 3)}
+
+
+class ModelError(RuntimeError):
+    """A model cannot be loaded or run; the message says what was found and what was expected."""
+
+
+class Model:
+    """An ONNX model of the project's contract: uint8 RGB in, float32 probabilities out."""
+
+    def __init__(self, card: ModelCard, session: onnxruntime.InferenceSession) -> None:
+        """Wrap a session; use `Model.load`."""
+        self.card = card
+        self._session = session
+        self._output = _OUTPUTS[card.task][0]
+
+    @classmethod
+    def load(cls, name: str | Path, *, task: str | None = None,
+             wanted_providers: Sequence[str] = (), require_gpu: bool = False,
+             threads: int = 0) -> Model:
+        """Load a model and check it against its card.
+
+        :param name: plain name of a model, or path to its .onnx or .yaml file.
+        :param task: `classifier` or `segmenter`, when only that will do.
+        :param wanted_providers: plain names (`tensorrt`, `cuda`, `openvino`, `cpu`), the most
+            wanted first; empty: all that this machine has, in that order.
+        :param require_gpu: refuse to run on anything but TensorRT or CUDA.
+        :param threads: threads of one inference; 0: as many as there are cores.
+        :raises ModelError: the file or card is missing, or does not fit hash, task, input, output
+            or provider.
+        """
+        try:
+            path = find_card(str(name))
+            card = ModelCard.read(path)
+        except (ModelNotFound, CardError) as error:
+            raise ModelError(str(error)) from None
+        file = path.with_name(card.file)
+        _check_file(file, card, task)
+        try:
+            chosen = providers.choose_providers(
+                wanted_providers, onnxruntime.get_available_providers(), file.parent)
+        except ValueError as error:
+            raise ModelError(f'{card.name}: {error}') from None
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        # spinning threads take the core from the camera's driver between two frames
+        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        options.log_severity_level = 3
+        try:
+            session = onnxruntime.InferenceSession(
+                str(file), options, providers=[name for name, _ in chosen],
+                provider_options=[option for _, option in chosen])
+        except Exception as error:  # ONNX Runtime raises several types of its own
+            raise ModelError(f'{file}: ONNX Runtime cannot load it: {error}') from error
+        _check_graph(file, card, session)
+        model = cls(card, session)
+        if require_gpu and model.provider not in providers.GPU:
+            raise ModelError(f'{card.name}: runs on {model.provider}, but require_gpu is set; '
+                             f"available: {', '.join(onnxruntime.get_available_providers())}")
+        return model
+
+    @property
+    def provider(self) -> str:
+        """Return the plain name of the provider really in use, e.g. `cpu`."""
+        return providers.plain_name(self._session.get_providers()[0])
+
+    def run(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Run the network on a batch.
+
+        :param images: uint8, N x H x W x 3, RGB; H and W as the card says (a segmenter takes any
+            multiples of 32).
+        :return: float32, N x 2 (background, crack) for a classifier, N x H x W for a segmenter.
+        :raises ModelError: the engine failed.
+        """
+        try:
+            result, = self._session.run([self._output], {'image': images})
+        except Exception as error:  # ONNX Runtime raises several types of its own
+            raise ModelError(f'{self.card.name}: inference failed on {images.shape}: {error}') \
+                from error
+        return result
+
+
+def _check_file(file: Path, card: ModelCard, task: str | None) -> None:
+    if task is not None and card.task != task:
+        raise ModelError(f'{card.name} is a {card.task}, expected a {task}')
+    if not file.is_file():
+        raise ModelError(f'{file}: named by its card, but there is no such file')
+    found = sha256_of(file)
+    if found != card.sha256:
+        raise ModelError(f'{file}: SHA-256 is {found[:12]}…, the card says '
+                         f'{card.sha256[:12]}…: the file was changed or damaged')
+
+
+def _check_graph(file: Path, card: ModelCard, session: onnxruntime.InferenceSession) -> None:
+    inputs = {i.name: i for i in session.get_inputs()}
+    outputs = {o.name: o for o in session.get_outputs()}
+    if set(inputs) != {'image'} or inputs['image'].type != 'tensor(uint8)' \
+            or len(inputs['image'].shape) != 4 or inputs['image'].shape[3] != 3:
+        found = ', '.join(f'{i.name} {i.type} {i.shape}' for i in inputs.values())
+        raise ModelError(f'{file}: input is {found}; expected image tensor(uint8) [N, H, W, 3]')
+    name, rank = _OUTPUTS[card.task]
+    if name not in outputs or outputs[name].type != 'tensor(float)' \
+            or len(outputs[name].shape) != rank:
+        found = ', '.join(f'{o.name} {o.type} {o.shape}' for o in outputs.values())
+        raise ModelError(f'{file}: output is {found}; expected {name} tensor(float) of rank {rank}')

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The picture an inspector looks at: the frame with its cracks drawn on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from tunnel_crack_ros.vision.frame import RgbFrame
+from tunnel_crack_ros.vision.geometry import Crack
+
+_RED = (255, 40, 40)
+_YELLOW = (255, 230, 0)
+
+
+def draw_overlay(frame: RgbFrame, mask: npt.NDArray[np.uint8],
+                 cracks: Sequence[Crack] = ()) -> RgbFrame:
+    """Outline the mask, draw each crack's centre line and write its measures beside it.
+
+    The crack itself stays visible: the mask is outlined, not painted over.
+
+    :param frame: uint8, H x W x 3, RGB.
+    :param mask: uint8, H x W, 0 or 255.
+    :param cracks: as measured on this mask.
+    :return: a new frame of the same size.
+    """
+    picture = frame.copy()
+    size = max(1, round(max(frame.shape[:2]) / 800))
+    outlines, _ = cv2.findContours(cv2.dilate(mask, np.ones((3, 3), np.uint8)),
+                                   cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, outlines, -1, _RED, size, cv2.LINE_AA)
+    for crack in cracks:
+        points = np.round(crack.centre_line * 8).astype(np.int32).reshape(-1, 1, 2)
+        cv2.polylines(picture, [points], False, _YELLOW, size, cv2.LINE_AA, shift=3)
+    taken: list[tuple[int, int, int, int]] = []
+    for crack in cracks:
+        _write_label(picture, crack, size, taken)
+    return picture
+
+
+def label_text(crack: Crack) -> str:
+    """Say a crack in a few words: number, length and mean width, in mm where a scale is known."""
+    if math.isnan(crack.length_mm):
+        return f'{crack.id}: {crack.length_px:.0f} px, w {crack.width_mean_px:.1f} px'
+    return f'{crack.id}: {crack.length_mm:.0f} mm, w {crack.width_mean_mm:.1f} mm'
+
+
+def _write_label(picture: RgbFrame, crack: Crack, size: int,
+                 taken: list[tuple[int, int, int, int]]) -> None:
+    text, font, height_factor = label_text(crack), cv2.FONT_HERSHEY_SIMPLEX, 0.42 * size
+    (width, height), below = cv2.getTextSize(text, font, height_factor, size)
+    left, top, box_width, box_height = crack.bounding_box
+    x = min(max(left, 2), max(2, picture.shape[1] - width - 4))
+    line = height + below + 4
+    # beside the crack, above it if there is room, and not over another label
+    wanted = [top - 4, top + box_height + line] + [top + k * line for k in range(1, 40)]
+    for y in wanted:
+        box = (x, y - height, width, height + below)
+        inside = 0 <= box[1] and y + below < picture.shape[0]
+        if inside and not any(_overlap(box, other) for other in taken):
+            break
+    else:
+        return
+    taken.append(box)
+    cv2.rectangle(picture, (x - 2, y - height - 2), (x + width + 2, y + below), (0, 0, 0), -1)
+    cv2.putText(picture, text, (x, y), font, height_factor, (255, 255, 255), size, cv2.LINE_AA)
+
+
+def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
+    return (a[0] < b[0] + b[2] and b[0] < a[0] + a[2]
+            and a[1] < b[1] + b[3] and b[1] < a[1] + a[3])

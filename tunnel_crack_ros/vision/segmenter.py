@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stage 2: which pixels of a flagged frame are crack?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from tunnel_crack_ros.vision.frame import RgbFrame
+from tunnel_crack_ros.vision.model import Model, ModelError
+
+_MULTIPLE = 32  # sides the network takes: its deepest layer is 32 times smaller
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Stage 2's picture of one frame, at the frame's own size."""
+
+    confidence: npt.NDArray[np.float32]
+    """H x W, crack probability of every pixel, 0..1."""
+    mask: npt.NDArray[np.uint8]
+    """H x W, 255 where crack, else 0."""
+    threshold: float
+    """Confidence from which on a pixel was crack, 0..1."""
+
+
+class CrackSegmenter:
+    """Find the crack pixels of a frame (stage 2; Feng et al., section 2.3)."""
+
+    def __init__(self, model: Model, threshold: float | None = None, max_pixels: int = 1 << 20,
+                 min_area_px: int = 30) -> None:
+        """Make a segmenter.
+
+        :param model: a loaded segmenter.
+        :param threshold: confidence from which on a pixel is crack, 0..1; None: the card's.
+        :param max_pixels: larger frames are reduced to this many pixels before the network sees
+            them: bounds time and memory, costs the finest cracks.
+        :param min_area_px: smaller connected pieces of the mask are dropped, px at the frame's
+            own size.
+        :raises ModelError: the model is no segmenter.
+        """
+        if model.card.task != 'segmenter':
+            raise ModelError(f'{model.card.name} is a {model.card.task}, expected a segmenter')
+        self.model = model
+        self.threshold = model.card.threshold if threshold is None else threshold
+        self._max_pixels = max_pixels
+        self._min_area_px = min_area_px
+
+    def segment(self, frame: RgbFrame) -> Segmentation:
+        """Segment one frame.
+
+        :param frame: uint8, H x W x 3, RGB, any size.
+        :raises ModelError: the engine failed; the frame is untouched and may be tried again.
+        """
+        confidence = self.confidence(frame)
+        return Segmentation(confidence, clean_mask(confidence, self.threshold, self._min_area_px),
+                            self.threshold)
+
+    def confidence(self, frame: RgbFrame) -> npt.NDArray[np.float32]:
+        """Return the crack probability of every pixel, float32 H x W, 0..1.
+
+        :param frame: uint8, H x W x 3, RGB, any size.
+        :raises ModelError: the engine failed.
+        """
+        height, width = frame.shape[:2]
+        factor = min(1.0, math.sqrt(self._max_pixels / (height * width)))
+        if factor < 1.0:
+            inner = (max(1, round(width * factor)), max(1, round(height * factor)))
+            frame = cv2.resize(frame, inner, interpolation=cv2.INTER_AREA).astype(np.uint8)
+        inner_height, inner_width = frame.shape[:2]
+        bottom, right = -inner_height % _MULTIPLE, -inner_width % _MULTIPLE
+        # a mirrored border has no edge of its own that could pass for a crack
+        padded = cv2.copyMakeBorder(frame, 0, bottom, 0, right, cv2.BORDER_REFLECT)
+        confidence = self.model.run(padded[np.newaxis].astype(np.uint8, copy=False))[0]
+        confidence = confidence[:inner_height, :inner_width]
+        if factor < 1.0:
+            confidence = cv2.resize(confidence, (width, height), interpolation=cv2.INTER_LINEAR)
+        return np.ascontiguousarray(confidence, dtype=np.float32)
+
+
+def clean_mask(confidence: npt.NDArray[np.float32], threshold: float,
+               min_area_px: int) -> npt.NDArray[np.uint8]:
+    """Cut a confidence map into a mask and drop pieces too small to be a crack.
+
+    :param confidence: H x W, 0..1.
+    :param threshold: 0..1; a pixel at or above it is crack.
+    :param min_area_px: smallest 8-connected piece that stays, px.
+    :return: uint8, H x W, 255 where crack, else 0.
+    """
+    raw = (confidence >= threshold).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(raw, connectivity=8)
+    if count <= 1:
+        return raw * np.uint8(255)
+    keep = stats[:, cv2.CC_STAT_AREA] >= min_area_px
+    keep[0] = False
+    values = np.where(keep, 255, 0).astype(np.uint8)
+    return values[labels]
