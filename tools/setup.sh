@@ -187,11 +187,11 @@ if ! is_done msgs "$msgs_hash"; then
     mark_done msgs "$msgs_hash"
 fi
 
-# Files are linked, so only their names count, and what setup.py is told.
+# Files are linked, so only what setup.py is told counts, and the names of what it lists.
 package_hash=$({
     echo "$wheels_hash"
     sha256sum setup.py setup.cfg package.xml tunnel_crack_ros/__init__.py
-    find tunnel_crack_ros bin launch config models resource -type f ! -path '*/__pycache__/*' | sort
+    find bin launch config models resource -type f | sort
 } | hash_of)
 if ! is_done package "$package_hash"; then
     say 'installing tunnel_crack_ros ...'

@@ -15,7 +15,8 @@ case ":$PATH:" in *":$VIRTUAL_ENV/bin:"*) ;; *) export PATH="$VIRTUAL_ENV/bin:$P
 export ROS_AUTOMATIC_DISCOVERY_RANGE="${{ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST}}"
 # The libraries of a ROS 2 that was sourced before this are not ours.
 if [ -n "${{LD_LIBRARY_PATH:-}}" ]; then
-    LD_LIBRARY_PATH=$(printf '%s' "$LD_LIBRARY_PATH" | tr ':' '\\n' | grep -v '^/opt/ros/' | paste -sd: -)
+    LD_LIBRARY_PATH=$(
+        printf '%s' "$LD_LIBRARY_PATH" | tr ':' '\\n' | grep -v '^/opt/ros/' | paste -sd: -)
     export LD_LIBRARY_PATH
 fi
 """
