@@ -12,7 +12,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 @pytest.mark.pep257
 def test_docstrings_follow_pep257(monkeypatch):
     monkeypatch.chdir(REPOSITORY)
-    logging.getLogger('pydocstyle').setLevel(logging.WARNING)
+    # It names every file it checks.
+    monkeypatch.setattr(logging.root.manager, 'disable', logging.INFO)
     # A summary stands on the first line (not D213); a question may be one (D400).
     failed = ament_pep257.main(
         argv=['--add-ignore', 'D213', 'D400', '--', 'setup.py', 'launch', 'tools',
