@@ -191,7 +191,7 @@ fi
 package_hash=$({
     echo "$wheels_hash"
     sha256sum setup.py setup.cfg package.xml tunnel_crack_ros/__init__.py
-    find bin launch config models resource -type f | sort
+    find bin config launch models resource -type f 2>/dev/null | sort || true
 } | hash_of)
 if ! is_done package "$package_hash"; then
     say 'installing tunnel_crack_ros ...'

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which processes make up the system: executables, parameters, remappings per camera.
+
+Plain data without `launch`, so that it can be tested and started without it. The launch file only
+turns the table into actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+import os
+from pathlib import Path
+import re
+
+PACKAGE = 'tunnel_crack_ros'
+PARAMS_FILE = 'tunnel_crack.yaml'
+RVIZ_FILE = 'tunnel_crack.rviz'
+RVIZ_CAMERA = 'camera'      # the camera that the RViz file shows
+FASTDDS_PROFILE = 'fastdds_large_frames.xml'
+FASTDDS_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE',   # read up to Jazzy
+                     'FASTDDS_DEFAULT_PROFILES_FILE')    # read from Kilted on
+MODELS_VARIABLE = 'TUNNEL_CRACK_MODELS'
+TRANSPORTS = ('raw', 'compressed')
+LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
+
+_FROM_CAMERA = ('image_raw', 'image_raw/compressed', 'camera_info')
+_SHOWN_IN_RVIZ = ('image_raw', 'overlay', 'mask', 'heatmap', 'markers')
+
+
+class SettingsError(ValueError):
+    """A launch argument that does not fit: what was found and what was expected."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """One camera: its name, and where its driver publishes."""
+
+    name: str
+    driver: str = ''    # name in front of the driver's topics; '' when it is the camera's own
+
+    @classmethod
+    def parse(cls, text: str) -> Camera:
+        """Read `name` or `name=driver`, e.g. `left=/drivers/cam0`.
+
+        :raises SettingsError: the name cannot be part of a topic.
+        """
+        name, _, driver = text.strip().partition('=')
+        if not re.fullmatch(r'[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*', name):
+            raise SettingsError(
+                f"camera '{text}': expected letters, digits and underscores, as in "
+                "'left' or 'left=/drivers/cam0'")
+        return cls(name, driver.rstrip('/'))
+
+    def remappings(self) -> list[tuple[str, str]]:
+        """Return the topics that come from the driver under another name."""
+        if not self.driver:
+            return []
+        return [(f'{self.name}/{topic}', f'{self.driver}/{topic}') for topic in _FROM_CAMERA]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The launch file's arguments. What is empty is left to the parameter file."""
+
+    cameras: tuple[Camera, ...] = ()
+    transport: str = ''             # raw | compressed
+    models: str = ''                # folder that is searched for models first
+    classifier_model: str = ''      # name, or path of an .onnx file
+    segmenter_model: str = ''
+    params_file: str = ''           # '': the package's config/tunnel_crack.yaml
+    namespace: str = ''
+    use_sim_time: bool = False
+    explainer: bool = False
+    rviz: bool = False
+    log_level: str = 'info'
+
+    @classmethod
+    def from_texts(cls, texts: Mapping[str, str]) -> Settings:
+        """Read the settings from the texts of launch arguments.
+
+        :param texts: argument name to text; a missing one keeps its default.
+        :raises SettingsError: an argument is unknown or does not fit.
+        """
+        unknown = sorted(set(texts) - set(cls.__dataclass_fields__))
+        if unknown:
+            raise SettingsError(f"unknown argument {', '.join(unknown)}; expected some of "
+                                f"{', '.join(cls.__dataclass_fields__)}")
+        plain = {name: text.strip() for name, text in texts.items()}
+        cameras = tuple(Camera.parse(part) for part in plain.pop('cameras', '').split(',')
+                        if part.strip())
+        names = [camera.name for camera in cameras]
+        if len(set(names)) < len(names):
+            raise SettingsError(f"cameras {', '.join(names)}: expected no name twice")
+        switches = {name: _switch(name, plain.pop(name))
+                    for name in ('use_sim_time', 'explainer', 'rviz') if name in plain}
+        _one_of('transport', plain.get('transport', ''), ('', *TRANSPORTS))
+        _one_of('log_level', plain.get('log_level', 'info'), LOG_LEVELS)
+        for name in ('models', 'params_file'):
+            path = plain.get(name, '')
+            if path and not Path(path).expanduser().exists():
+                raise SettingsError(f'{name}: {path} does not exist')
+        return cls(cameras=cameras, **switches, **plain)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process to start."""
+
+    executable: str
+    name: str
+    package: str = PACKAGE
+    namespace: str = ''
+    params_file: str = ''
+    parameters: Mapping[str, object] = field(default_factory=dict)  # win over the file
+    remappings: Sequence[tuple[str, str]] = ()
+    arguments: Sequence[str] = ()           # in front of --ros-args
+    environment: Mapping[str, str] = field(default_factory=dict)    # added to the inherited one
+    log_level: str = 'info'
+
+    def command(self, folder: Path) -> list[str]:
+        """Return the command line that starts it without `launch`.
+
+        :param folder: where the executables are, e.g. lib/tunnel_crack_ros of a prefix.
+        """
+        ros = ['-r', f'__node:={self.name}', '--log-level', self.log_level]
+        if self.namespace:
+            ros += ['-r', f'__ns:=/{self.namespace.strip("/")}']
+        if self.params_file:
+            ros += ['--params-file', self.params_file]
+        for name, value in self.parameters.items():
+            ros += ['-p', f'{name}:={_yaml(value)}']
+        for old, new in self.remappings:
+            ros += ['-r', f'{old}:={new}']
+        return [str(folder / self.executable), *self.arguments, '--ros-args', *ros]
+
+
+def node_table(settings: Settings, share: Path) -> list[Process]:
+    """Return the processes that the settings ask for, in the order of the data's way.
+
+    :param settings: the launch arguments.
+    :param share: the package's share folder, which holds config/.
+    """
+    parameters: dict[str, object] = {}
+    if settings.cameras:
+        parameters['cameras'] = [camera.name for camera in settings.cameras]
+    if settings.transport:
+        parameters['transport'] = settings.transport
+    if settings.use_sim_time:
+        parameters['use_sim_time'] = True
+    remappings = [pair for camera in settings.cameras for pair in camera.remappings()]
+    environment = {MODELS_VARIABLE: settings.models} if settings.models else {}
+
+    def node(name: str, model: str = '') -> Process:
+        return Process(
+            executable=name, name=name, namespace=settings.namespace,
+            params_file=settings.params_file or str(share / 'config' / PARAMS_FILE),
+            parameters={**parameters, 'model': model} if model else dict(parameters),
+            remappings=tuple(remappings), environment=environment,
+            log_level=settings.log_level)
+
+    table = [node('classifier', settings.classifier_model),
+             node('segmenter', settings.segmenter_model)]
+    if settings.explainer:
+        table.append(node('explainer', settings.segmenter_model))
+    if settings.rviz:
+        table.append(_rviz(settings, share))
+    return table
+
+
+def missing_executables(table: Sequence[Process], folder: Path) -> list[str]:
+    """Return the names of this package's executables that the table needs and that do not exist.
+
+    :param folder: lib/tunnel_crack_ros of the prefix that the package is installed to.
+    """
+    return [process.executable for process in table
+            if process.package == PACKAGE and not (folder / process.executable).exists()]
+
+
+def fastdds_environment(share: Path, environment: Mapping[str, str] | None = None
+                        ) -> dict[str, str]:
+    """Return the variables that give Fast DDS room for large frames.
+
+    :param share: the package's share folder.
+    :param environment: what is set already; the process's own when not given.
+    :return: both names of the variable; empty when the user has set one of them.
+    """
+    found = os.environ if environment is None else environment
+    if any(found.get(name) for name in FASTDDS_VARIABLES):
+        return {}
+    return dict.fromkeys(FASTDDS_VARIABLES, str(share / 'config' / FASTDDS_PROFILE))
+
+
+def _rviz(settings: Settings, share: Path) -> Process:
+    camera = settings.cameras[0] if settings.cameras else Camera(RVIZ_CAMERA)
+    base = '/'.join(filter(None, ['', settings.namespace.strip('/'), camera.name]))
+    shown = [(f'/{RVIZ_CAMERA}/{topic}', f'{base}/{topic}') for topic in _SHOWN_IN_RVIZ]
+    if camera.driver:
+        driver = camera.driver if camera.driver.startswith('/') else '/'.join(
+            filter(None, ['', settings.namespace.strip('/'), camera.driver]))
+        shown[0] = (shown[0][0], f'{driver}/image_raw')
+    return Process(
+        executable='rviz2', name='rviz', package='rviz2',
+        parameters={'use_sim_time': True} if settings.use_sim_time else {},
+        remappings=tuple(pair for pair in shown if pair[0] != pair[1]),
+        arguments=('-d', str(share / 'config' / RVIZ_FILE)), log_level=settings.log_level)
+
+
+def _switch(name: str, text: str) -> bool:
+    if text.lower() in ('true', '1', 'on', 'yes'):
+        return True
+    if text.lower() in ('false', '0', 'off', 'no', ''):
+        return False
+    raise SettingsError(f"{name}: '{text}', expected true or false")
+
+
+def _one_of(name: str, text: str, choices: Sequence[str]) -> None:
+    if text not in choices:
+        raise SettingsError(
+            f"{name}: '{text}', expected {' or '.join(choice for choice in choices if choice)}")
+
+
+def _yaml(value: object) -> str:
+    if isinstance(value, bool):
+        return 'true' if value else 'false'
+    if isinstance(value, list):
+        return f"[{', '.join(_yaml(part) for part in value)}]"
+    if isinstance(value, str):
+        # quoted, so that a camera called `on` or `1` stays a string
+        return "'" + value.replace("'", "''") + "'"
+    return str(value)
