@@ -78,7 +78,8 @@ def pixels_of(data: bytes | memoryview | npt.NDArray[np.uint8], *, width: int, h
     item = np.dtype(dtype).itemsize
     row = width * channels * item
     if step < row or step % item:
-        raise FrameError(f'step {step} bytes, expected at least {row} for {width} px of {encoding}')
+        raise FrameError(f'step {step} bytes, expected at least {row} '
+                         f'for {width} px of {encoding}')
     raw = np.frombuffer(data, np.uint8)
     # the last row may come without its padding
     if raw.size < step * (height - 1) + row:
@@ -109,7 +110,7 @@ def rgb_from_raw(data: bytes | memoryview | npt.NDArray[np.uint8], *, width: int
                        big_endian=big_endian)
     dtype, _, conversion = _ENCODINGS[encoding]
     if dtype is np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
+        pixels = (pixels.astype(np.uint16, copy=False) >> 8).astype(np.uint8)
     if conversion is None:
         return pixels.astype(np.uint8, copy=False)
     try:

@@ -118,4 +118,5 @@ def _check_graph(file: Path, card: ModelCard, session: onnxruntime.InferenceSess
     if name not in outputs or outputs[name].type != 'tensor(float)' \
             or len(outputs[name].shape) != rank:
         found = ', '.join(f'{o.name} {o.type} {o.shape}' for o in outputs.values())
-        raise ModelError(f'{file}: output is {found}; expected {name} tensor(float) of rank {rank}')
+        raise ModelError(f'{file}: output is {found}; '
+                         f'expected {name} tensor(float) of rank {rank}')

@@ -53,7 +53,7 @@ def _write_label(picture: RgbFrame, crack: Crack, size: int,
                  taken: list[tuple[int, int, int, int]]) -> None:
     text, font, height_factor = label_text(crack), cv2.FONT_HERSHEY_SIMPLEX, 0.42 * size
     (width, height), below = cv2.getTextSize(text, font, height_factor, size)
-    left, top, box_width, box_height = crack.bounding_box
+    left, top, _, box_height = crack.bounding_box
     x = min(max(left, 2), max(2, picture.shape[1] - width - 4))
     line = height + below + 4
     # beside the crack, above it if there is room, and not over another label

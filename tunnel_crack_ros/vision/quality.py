@@ -24,7 +24,7 @@ class QualityGate:
     """Mean grey value above which a frame is too bright, 0..255."""
     max_saturated: float = 0.6
     """Share of pixels at 250 or above from which on a frame is too bright, 0..1."""
-    max_blur: float = 0.75
+    max_blur: float = 0.6
     """Blur effect above which a frame is too blurred, 0 (sharp) .. 1."""
 
     def reason_to_refuse(self, frame: RgbFrame) -> str:

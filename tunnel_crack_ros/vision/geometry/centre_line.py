@@ -98,7 +98,7 @@ def _finite(distances: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def _smoothed(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     if len(points) < 5:
         return points
-    # point-reflected ends ("2 p0 - p") keep the end where it is, where a plain mean would pull it in
+    # point-reflected ends (2 p0 - p) stay where they are; a plain mean would pull them in
     margin = min(len(points) - 1, int(4 * _SMOOTHING_PX))
     before = 2 * points[0] - points[margin:0:-1]
     after = 2 * points[-1] - points[-2:-2 - margin:-1]

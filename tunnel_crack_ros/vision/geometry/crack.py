@@ -43,7 +43,7 @@ class Crack:
     area_px: float
     """Number of pixels."""
     orientation: float
-    """In the image, rad, -pi/2..pi/2, 0 along the rows, positive rising to the right; NaN: none."""
+    """In the image, rad, -pi/2..pi/2: 0 along the rows, positive rising; NaN: none."""
     tortuosity: float
     """Length of the main line over the distance between its ends, >= 1; NaN when closed."""
     kind: CrackKind

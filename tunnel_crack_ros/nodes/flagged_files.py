@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flagged frames kept as files: stage 1 "selects and saves" (Feng et al., section 2.1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+
+from tunnel_crack_ros.vision import RgbFrame
+
+
+class FlaggedFiles:
+    """A folder of flagged frames that never grows over its limit. Nothing in it is deleted."""
+
+    def __init__(self, folder: Path, limit_mb: int) -> None:
+        """Make the folder.
+
+        :param folder: made if missing.
+        :param limit_mb: all its frames together, MB (10^6 bytes); those already there count.
+        :raises OSError: the folder cannot be made or written to.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / '.writable'
+        probe.touch()
+        probe.unlink()
+        self._folder, self._limit = folder, limit_mb * 1_000_000
+        self._bytes = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+        self.refused = 0
+        """Frames not saved because the folder is full."""
+
+    def save(self, camera: str, stamp: tuple[int, int], frame: RgbFrame,
+             compressed: bytes | None = None) -> bool:
+        """Save one frame as `<camera>_<seconds>_<nanoseconds>.jpg`, or .png where it came raw.
+
+        :param camera: name of the camera.
+        :param stamp: seconds and nanoseconds of the frame's header.
+        :param frame: uint8, H x W x 3, RGB.
+        :param compressed: the frame's file as it came, kept as it is; None: it came raw.
+        :return: False when the folder is full.
+        :raises OSError: the file cannot be written.
+        """
+        if compressed is None:
+            _, encoded = cv2.imencode('.png', cv2.cvtColor(frame, cv2.COLOR_RGB2BGR),
+                                      [cv2.IMWRITE_PNG_COMPRESSION, 1])
+            data, ending = encoded.tobytes(), '.png'
+        else:
+            data = compressed
+            ending = '.png' if compressed[:4] == b'\x89PNG' else '.jpg'
+        if self._bytes + len(data) > self._limit:
+            self.refused += 1
+            return False
+        plain = camera.strip('/').replace('/', '_')
+        path = self._folder / f'{plain}_{stamp[0]}_{stamp[1]:09d}{ending}'
+        path.write_bytes(data)
+        self._bytes += len(data)
+        return True

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A subscription that takes on the quality of service of whoever publishes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.event_handler import (
+    QoSMessageLostInfo,
+    QoSRequestedIncompatibleQoSInfo,
+    SubscriptionEventCallbacks,
+    UnsupportedEventTypeError,
+)
+from rclpy.node import Node
+from rclpy.qos import qos_policy_name_from_kind
+from rclpy.subscription import Subscription
+
+from tunnel_crack_ros.nodes.qos import to_match_publishers
+
+
+class MatchedSubscription:
+    """A subscription made anew whenever its publishers' quality of service asks for another."""
+
+    def __init__(self, node: Node, kind: type[Any], topic: str,
+                 callback: Callable[[Any], None],
+                 on_lost: Callable[[int], None] | None = None) -> None:
+        """Subscribe.
+
+        :param kind: type of the messages.
+        :param topic: relative name.
+        :param on_lost: called with the number of messages the middleware lost.
+        """
+        self.topic = node.resolve_topic_name(topic)
+        self._node, self._kind, self._callback, self._on_lost = node, kind, callback, on_lost
+        self._qos = to_match_publishers(node, topic)
+        self._subscription: Subscription | None = self._subscribe()
+
+    def match(self) -> None:
+        """Look at the publishers and subscribe anew if they changed. Call it now and then."""
+        qos = to_match_publishers(self._node, self.topic)
+        offers = self._node.count_publishers(self.topic)
+        if not offers or self._subscription is None:
+            return
+        if (qos.reliability, qos.durability) != (self._qos.reliability, self._qos.durability):
+            self._node.destroy_subscription(self._subscription)
+            self._qos = qos
+            self._subscription = self._subscribe()
+
+    def destroy(self) -> None:
+        """Stop receiving."""
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+
+    @property
+    def publishers(self) -> int:
+        """Return how many publishers the topic has."""
+        return int(self._node.count_publishers(self.topic))
+
+    def _subscribe(self) -> Subscription:
+        events = SubscriptionEventCallbacks(
+            incompatible_qos=self._warn_incompatible, message_lost=self._lost,
+            use_default_callbacks=False)
+        try:
+            return self._node.create_subscription(
+                self._kind, self.topic, self._callback, self._qos, event_callbacks=events)
+        except UnsupportedEventTypeError:  # not every middleware reports lost messages
+            return self._node.create_subscription(
+                self._kind, self.topic, self._callback, self._qos)
+
+    def _warn_incompatible(self, event: QoSRequestedIncompatibleQoSInfo) -> None:
+        policy = qos_policy_name_from_kind(event.last_policy_kind)
+        self._node.get_logger().warning(
+            f"{self.topic}: a publisher's {policy} does not fit what this node asks for "
+            f'({self._qos.reliability.name}, {self._qos.durability.name}): '
+            'none of its messages arrive')
+
+    def _lost(self, event: QoSMessageLostInfo) -> None:
+        if self._on_lost is not None:
+            self._on_lost(event.total_count_change)

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one home of quality-of-service profiles."""
+
+from __future__ import annotations
+
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+RESULTS = QoSProfile(depth=10, history=HistoryPolicy.KEEP_LAST,
+                     reliability=ReliabilityPolicy.RELIABLE,
+                     durability=DurabilityPolicy.VOLATILE)
+"""Verdicts, flagged frames, masks, cracks: what a recorder must not miss."""
+
+_DEPTH = 10  # between the middleware and the slots; a callback takes well under a frame's time
+
+
+def to_match_publishers(node: Node, topic: str) -> QoSProfile:
+    """Return the profile that receives from every publisher a topic has.
+
+    Reliable only where all publishers offer it (large frames arrive whole that way), else best
+    effort, which fits any publisher. The same for transient local. Without a publisher: as
+    sensor data.
+
+    :param topic: relative or absolute name.
+    """
+    offers = [info.qos_profile for info in
+              node.get_publishers_info_by_topic(node.resolve_topic_name(topic))]
+    reliable = bool(offers) and all(
+        offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers)
+    local = bool(offers) and all(
+        offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers)
+    return QoSProfile(
+        depth=_DEPTH, history=HistoryPolicy.KEEP_LAST,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if local else DurabilityPolicy.VOLATILE)
