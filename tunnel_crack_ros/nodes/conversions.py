@@ -9,7 +9,7 @@ from typing import TypeAlias
 from geometry_msgs.msg import Point
 import numpy as np
 import numpy.typing as npt
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Range
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -127,3 +127,10 @@ def focal_length_px(camera_info: CameraInfo | None) -> float:
     """Return fx of a calibration, px; NaN when there is none."""
     return float(camera_info.k[0]) if camera_info is not None and camera_info.k[0] > 0 \
         else math.nan
+
+
+def range_m(found: Range | None) -> float:
+    """Return a measured distance, m; NaN when there is none or it is out of the sensor's range."""
+    if found is None or not found.min_range <= found.range <= found.max_range:
+        return math.nan
+    return float(found.range)

@@ -22,6 +22,7 @@ from tunnel_crack_ros.nodes.conversions import (
     FrameMessage,
     mask_to_msg,
     overlay_to_msg,
+    range_m,
     rgb_from_msg,
 )
 from tunnel_crack_ros.nodes.matched_subscription import MatchedSubscription
@@ -35,12 +36,11 @@ from tunnel_crack_ros.vision import (
     Model,
     RgbFrame,
     Scale,
-    ScaleSource,
     Segmentation,
 )
 from tunnel_crack_ros.vision.model_folder import SEGMENTER
 from tunnel_crack_ros.vision.overlay import draw_overlay
-from tunnel_crack_ros.vision.scale import scale_from_distance
+from tunnel_crack_ros.vision.scale import choose_scale
 
 
 @dataclass(frozen=True)
@@ -150,16 +150,9 @@ class SegmenterNode(CameraNode):
     def scale_of(self, camera: str) -> Scale:
         """Return millimetres per pixel, from the first of parameter, distance and range known."""
         p, outputs = self.parameters, self._outputs[camera]
-        if p.mm_per_px > 0.0:
-            return Scale(p.mm_per_px, source=ScaleSource.PARAMETER)
-        focal = focal_length_px(outputs.camera_info)
-        if p.lining_distance_m > 0.0:
-            return scale_from_distance(p.lining_distance_m, focal,
-                                       ScaleSource.CAMERA_INFO_DISTANCE)
-        found = outputs.range
-        if found is None or not found.min_range <= found.range <= found.max_range:
-            return Scale()
-        return scale_from_distance(found.range, focal, ScaleSource.CAMERA_INFO_RANGE)
+        return choose_scale(
+            mm_per_px=p.mm_per_px, distance_m=p.lining_distance_m,
+            focal_length_px=focal_length_px(outputs.camera_info), range_m=range_m(outputs.range))
 
     def _publish(self, camera: str, message: FrameMessage, frame: RgbFrame,
                  segmentation: Segmentation, cracks: list[Crack], scale: Scale) -> None:

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Both stages over a recording, every frame, on the same code as the live nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunnel_crack_ros.inspection.result_folder import FrameRecord, ResultFolder, Summary
+from tunnel_crack_ros.inspection.sources import FrameSource, RecordedFrame
+from tunnel_crack_ros.vision import CrackClassifier, CrackSegmenter, Label, measure_cracks
+from tunnel_crack_ros.vision.overlay import draw_overlay
+from tunnel_crack_ros.vision.scale import choose_scale
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the work is."""
+
+    frames: int
+    flagged: int
+    of: int
+    """Frames of the recording."""
+
+
+@dataclass(frozen=True)
+class Inspector:
+    """Both stages and what they need to know of the cameras."""
+
+    classifier: CrackClassifier
+    segmenter: CrackSegmenter
+    mm_per_px: float = 0.0
+    """Given scale, mm/px; 0: from the recording's camera_info and range."""
+    lining_distance_m: float = 0.0
+    """Given distance to the lining, m; 0: from the recording's range."""
+    axis_angle: float = 0.0
+    """Direction of the tunnel axis in the image, rad."""
+    segment_all: bool = False
+    """Segment every frame that can be judged, not only the flagged ones."""
+
+    def inspect(self, frame: RecordedFrame, results: ResultFolder) -> FrameRecord:
+        """Judge one frame, measure its cracks and save its pictures.
+
+        :raises ModelError: the engine failed.
+        :raises OSError: a picture cannot be written.
+        """
+        if frame.rgb is None:
+            return FrameRecord(frame.name, frame.camera, frame.stamp, 'UNREADABLE',
+                               reason=frame.error)
+        verdict, = self.classifier.classify([frame.rgb])
+        record = FrameRecord(frame.name, frame.camera, frame.stamp, verdict.label.name,
+                             verdict.crack_probability, verdict.reason)
+        if verdict.label is Label.UNKNOWN or \
+                verdict.label is Label.NO_CRACK and not self.segment_all:
+            return record
+        record.scale = choose_scale(
+            mm_per_px=self.mm_per_px, distance_m=self.lining_distance_m,
+            focal_length_px=frame.focal_length_px, range_m=frame.range_m)
+        segmentation = self.segmenter.segment(frame.rgb)
+        record.cracks = measure_cracks(segmentation, record.scale, self.axis_angle)
+        results.save_mask(frame.name, segmentation.mask)
+        results.save_overlay(frame.name,
+                             draw_overlay(frame.rgb, segmentation.mask, record.cracks))
+        return record
+
+    def about(self) -> dict[str, Any]:
+        """Say what the results are made with."""
+        return {'classifier': self.classifier.model.card.identity,
+                'classifier_threshold': self.classifier.threshold,
+                'segmenter': self.segmenter.model.card.identity,
+                'segmenter_threshold': self.segmenter.threshold,
+                'provider': self.segmenter.model.provider}
+
+
+def process(source: FrameSource, out: Path, inspector: Inspector,
+            progress: Callable[[Progress], None] | None = None) -> Summary:
+    """Inspect a recording and write the results.
+
+    What was done is written even when the work is interrupted.
+
+    :param source: an opened recording.
+    :param out: folder for the results.
+    :param progress: called after every frame.
+    :raises ModelError: the engine failed.
+    :raises OSError: a result cannot be written.
+    """
+    results = ResultFolder(out)
+    records: list[FrameRecord] = []
+    flagged = 0
+    try:
+        for frame in source:
+            records.append(inspector.inspect(frame, results))
+            flagged += records[-1].verdict == Label.CRACK.name
+            if progress is not None:
+                progress(Progress(len(records), flagged, len(source)))
+    finally:
+        summary = results.write_tables(records, inspector.about())
+    return summary

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder that an inspection's results go to: pictures, tables, and one JSON with all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import csv
+from dataclasses import dataclass, field
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from tunnel_crack_ros.vision import Crack, Label, RgbFrame, Scale
+
+FRAME_COLUMNS = ('frame', 'camera', 'stamp', 'verdict', 'crack_probability', 'reason', 'cracks')
+CRACK_COLUMNS = (
+    'frame', 'camera', 'stamp', 'crack', 'confidence', 'kind', 'length_px', 'length_mm',
+    'width_mean_px', 'width_mean_mm', 'width_p95_px', 'width_p95_mm', 'width_max_px',
+    'width_max_mm', 'area_px', 'area_mm2', 'orientation_deg', 'tortuosity', 'touches_border',
+    'bbox_x_px', 'bbox_y_px', 'bbox_width_px', 'bbox_height_px', 'mm_per_px', 'scale_source')
+
+
+@dataclass
+class FrameRecord:
+    """What became of one frame."""
+
+    name: str
+    camera: str
+    stamp: tuple[int, int]
+    verdict: str
+    """CRACK, NO_CRACK, UNKNOWN, or UNREADABLE for a frame that could not be decoded."""
+    crack_probability: float = math.nan
+    reason: str = ''
+    scale: Scale = field(default_factory=Scale)
+    cracks: list[Crack] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """An inspection in a few numbers."""
+
+    frames: int
+    flagged: int
+    unknown: int
+    unreadable: int
+    cracks: int
+    longest: Crack | None
+    widest: Crack | None
+
+    def sentence(self) -> str:
+        """Say it in one line."""
+        parts = [f'{self.flagged} flagged of {self.frames} frames', f'{self.unknown} UNKNOWN']
+        if self.unreadable:
+            parts.append(f'{self.unreadable} unreadable')
+        parts.append(f'{self.cracks} cracks')
+        if self.longest is not None and self.widest is not None:
+            parts.append(f'longest {_with_unit(self.longest.length_mm, self.longest.length_px)}')
+            parts.append('widest (mean) '
+                         + _with_unit(self.widest.width_mean_mm, self.widest.width_mean_px))
+        return ', '.join(parts)
+
+
+class ResultFolder:
+    """Writes `masks/`, `overlays/`, `frames.csv`, `cracks.csv` and `cracks.json`."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the folder.
+
+        :raises OSError: it cannot be made.
+        """
+        self.folder = folder
+        for name in ('masks', 'overlays'):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+
+    def save_mask(self, name: str, mask: npt.NDArray[np.uint8]) -> None:
+        """Save a mask (H x W, 0 or 255) as `masks/<name>.png`."""
+        _write_picture(self.folder / 'masks' / f'{name}.png', mask)
+
+    def save_overlay(self, name: str, overlay: RgbFrame) -> None:
+        """Save an overlay (RGB) as `overlays/<name>.jpg`."""
+        _write_picture(self.folder / 'overlays' / f'{name}.jpg',
+                       cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
+
+    def write_tables(self, records: Sequence[FrameRecord], about: dict[str, Any]) -> Summary:
+        """Write the tables and the JSON, in order of camera and stamp.
+
+        :param about: what the results were made with: recording, models, thresholds.
+        :return: the inspection in a few numbers.
+        """
+        with (self.folder / 'frames.csv').open('w', newline='', encoding='utf-8') as file:
+            frames = csv.writer(file)
+            frames.writerow(FRAME_COLUMNS)
+            frames.writerows([r.name, r.camera, _stamp(r.stamp), r.verdict,
+                              _rounded(r.crack_probability, 4), r.reason, len(r.cracks)]
+                             for r in records)
+        with (self.folder / 'cracks.csv').open('w', newline='', encoding='utf-8') as file:
+            cracks = csv.writer(file)
+            cracks.writerow(CRACK_COLUMNS)
+            cracks.writerows(_crack_row(r, crack) for r in records for crack in r.cracks)
+        summary = summarise(records)
+        content = {**about, 'summary': _summary_values(summary),
+                   'frames': [_frame_values(record) for record in records]}
+        (self.folder / 'cracks.json').write_text(
+            json.dumps(content, indent=1, allow_nan=False), encoding='utf-8')
+        return summary
+
+
+def summarise(records: Sequence[FrameRecord]) -> Summary:
+    """Count and pick the longest and the widest crack."""
+    cracks = [crack for record in records for crack in record.cracks]
+    verdicts = [record.verdict for record in records]
+    return Summary(
+        len(records), verdicts.count(Label.CRACK.name), verdicts.count(Label.UNKNOWN.name),
+        verdicts.count('UNREADABLE'), len(cracks),
+        max(cracks, key=lambda c: c.length_px, default=None),
+        max(cracks, key=lambda c: c.width_mean_px, default=None))
+
+
+def _crack_row(record: FrameRecord, crack: Crack) -> list[Any]:
+    scale = record.scale
+    return [record.name, record.camera, _stamp(record.stamp), crack.id,
+            _rounded(crack.confidence, 3), crack.kind.name,
+            *(_rounded(getattr(crack, name), 2) for name in (
+                'length_px', 'length_mm', 'width_mean_px', 'width_mean_mm', 'width_p95_px',
+                'width_p95_mm', 'width_max_px', 'width_max_mm', 'area_px', 'area_mm2')),
+            _rounded(math.degrees(crack.orientation), 1), _rounded(crack.tortuosity, 3),
+            int(crack.touches_border), *crack.bounding_box,
+            _rounded(scale.mm_per_px, 5), scale.source.name]
+
+
+def _frame_values(record: FrameRecord) -> dict[str, Any]:
+    return {
+        'frame': record.name, 'camera': record.camera, 'stamp': _stamp(record.stamp),
+        'verdict': record.verdict, 'crack_probability': _number(record.crack_probability, 4),
+        'reason': record.reason, 'mm_per_px': _number(record.scale.mm_per_px, 6),
+        'scale_source': record.scale.source.name,
+        'cracks': [_crack_values(crack) for crack in record.cracks]}
+
+
+def _crack_values(crack: Crack) -> dict[str, Any]:
+    line = [[_number(float(x), 2), _number(float(y), 2), _number(float(w), 2)]
+            for (x, y), w in zip(crack.centre_line, crack.widths_px)]
+    return {
+        'id': crack.id, 'confidence': _number(crack.confidence, 4), 'kind': crack.kind.name,
+        'bounding_box_px': list(crack.bounding_box),
+        **{name: _number(getattr(crack, name), 3) for name in (
+            'length_px', 'length_mm', 'width_mean_px', 'width_mean_mm', 'width_p95_px',
+            'width_p95_mm', 'width_max_px', 'width_max_mm', 'area_px', 'area_mm2',
+            'orientation', 'tortuosity')},
+        'touches_border': crack.touches_border, 'centre_line_x_y_width_px': line}
+
+
+def _summary_values(summary: Summary) -> dict[str, int]:
+    return {'frames': summary.frames, 'flagged': summary.flagged, 'unknown': summary.unknown,
+            'unreadable': summary.unreadable, 'cracks': summary.cracks}
+
+
+def _write_picture(path: Path, picture: npt.NDArray[Any]) -> None:
+    if not cv2.imwrite(str(path), picture):
+        raise OSError(f'{path}: cannot be written')
+
+
+def _stamp(stamp: tuple[int, int]) -> str:
+    return f'{stamp[0]}.{stamp[1]:09d}'
+
+
+def _number(value: float, digits: int) -> float | None:
+    return round(float(value), digits) if math.isfinite(value) else None
+
+
+def _rounded(value: float, digits: int) -> str:
+    return f'{value:.{digits}f}' if math.isfinite(value) else ''
+
+
+def _with_unit(millimetres: float, pixels: float) -> str:
+    if not math.isfinite(millimetres):
+        return f'{pixels:.1f} px'
+    return f'{millimetres / 1000:.2f} m' if millimetres >= 1000 else f'{millimetres:.1f} mm'

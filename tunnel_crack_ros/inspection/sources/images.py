@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames that lie in a folder as images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tunnel_crack_ros.inspection.sources.recorded_frame import RecordedFrame, SourceError
+from tunnel_crack_ros.vision import FrameError
+from tunnel_crack_ros.vision.frame import rgb_from_compressed
+
+IMAGE_ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Return the images of a folder, by name.
+
+    :raises SourceError: there is none.
+    """
+    images = sorted(f for f in folder.iterdir() if f.suffix.lower() in IMAGE_ENDINGS)
+    if not images:
+        raise SourceError(f"{folder}: no image ({', '.join(IMAGE_ENDINGS)}) and no bag in it")
+    return images
+
+
+class ImageFrames:
+    """Images as frames of one camera, named after their folder."""
+
+    def __init__(self, images: Sequence[Path]) -> None:
+        """Take images in this order."""
+        self._images = list(images)
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._images)
+
+    def __iter__(self) -> Iterator[RecordedFrame]:
+        """Read the images, one at a time."""
+        for path in self._images:
+            camera = path.resolve().parent.name or 'camera'
+            # two images may differ in their ending only
+            same_stem = sum(other.stem == path.stem for other in self._images) > 1
+            name = path.name.replace('.', '_') if same_stem else path.stem
+            try:
+                yield RecordedFrame(name, camera, (0, 0), rgb_from_compressed(path.read_bytes()))
+            except (FrameError, OSError) as error:
+                yield RecordedFrame(name, camera, (0, 0), None, str(error))

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One frame of a recording, and what all recordings have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+import math
+from typing import Protocol
+
+from tunnel_crack_ros.vision import RgbFrame
+
+
+class SourceError(ValueError):
+    """A recording cannot be read; the message names it and says what was expected."""
+
+
+@dataclass(frozen=True)
+class RecordedFrame:
+    """One frame as it was recorded."""
+
+    name: str
+    """Unique within the recording; fit for a file name."""
+    camera: str
+    stamp: tuple[int, int]
+    """Seconds and nanoseconds of the frame's header, or of its place in a video; else 0, 0."""
+    rgb: RgbFrame | None
+    """uint8, H x W x 3, RGB; None when it cannot be read."""
+    error: str = ''
+    """Why it cannot be read."""
+    focal_length_px: float = math.nan
+    """fx of the calibration; NaN: none recorded before the frame."""
+    range_m: float = math.nan
+    """Distance to the lining last measured before the frame, m; NaN: none, or out of range."""
+
+
+class FrameSource(Protocol):
+    """A recording: how many frames it has, and the frames in order."""
+
+    def __len__(self) -> int:
+        """Return the number of frames (a video's is what its header says)."""
+
+    def __iter__(self) -> Iterator[RecordedFrame]:
+        """Read the frames, one at a time."""
