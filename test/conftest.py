@@ -2,13 +2,16 @@
 """What every test session shares: a ROS 2 domain of its own that stays on this machine."""
 
 import fcntl
+import hashlib
 import importlib.util
 import os
 from pathlib import Path
 import random
+import shutil
 import sys
 import tempfile
 
+import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -59,6 +62,11 @@ def pytest_configure(config: pytest.Config) -> None:
             'PyTorch is not installed, so no test of training can run: make setup-training')
 
 
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Take the logs of the nodes away: what matters of them is in the test's own output."""
+    shutil.rmtree(os.environ['ROS_LOG_DIR'], ignore_errors=True)
+
+
 def wants_training(config: pytest.Config) -> bool:
     """Tell whether the session was asked for the tests that are marked `training`."""
     return config.getoption('markexpr') != 'not training'
@@ -69,3 +77,66 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if collection_path.parent.name == 'test' and collection_path.name == 'training':
         return not wants_training(config) or None
     return None
+
+
+@pytest.fixture(scope='session')
+def toy_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a folder with a classifier and a segmenter under the names of the real ones.
+
+    Anything darker than 80 is crack to them, so that a test knows what they must answer. They run
+    in a millisecond. Give the folder to processes as TUNNEL_CRACK_MODELS.
+    """
+    onnx = pytest.importorskip('onnx', reason='onnx is not installed')
+    from tunnel_crack_ros.vision.model_folder import CLASSIFIER, SEGMENTER
+    folder = tmp_path_factory.mktemp('toy_models')
+    node, value = onnx.helper.make_node, onnx.numpy_helper.from_array
+    darkness = [
+        node('Cast', ['image'], ['float'], to=onnx.TensorProto.FLOAT),
+        node('ReduceMean', ['float', 'colours'], ['grey'], keepdims=0),
+        node('Sub', ['limit', 'grey'], ['below']),
+        node('Mul', ['below', 'slope'], ['logit']),
+        node('Sigmoid', ['logit'], ['confidence'])]
+    darkest = [
+        node('ReduceMax', ['confidence', 'pixels'], ['crack'], keepdims=0),
+        node('Sub', ['one', 'crack'], ['background']),
+        node('Unsqueeze', ['crack', 'last'], ['second']),
+        node('Unsqueeze', ['background', 'last'], ['first']),
+        node('Concat', ['first', 'second'], ['probabilities'], axis=1)]
+    constants = {'colours': np.array([3]), 'pixels': np.array([1, 2]), 'last': np.array([1]),
+                 'limit': np.float32(80), 'slope': np.float32(0.1), 'one': np.float32(1)}
+    for name, task, nodes, output, shape in (
+            (CLASSIFIER, 'classifier', darkness + darkest, 'probabilities', ['n', 2]),
+            (SEGMENTER, 'segmenter', darkness, 'confidence', ['n', 'h', 'w'])):
+        used = {part for each in nodes for part in each.input}
+        graph = onnx.helper.make_graph(
+            nodes, name,
+            [onnx.helper.make_tensor_value_info(
+                'image', onnx.TensorProto.UINT8, ['n', 'h', 'w', 3])],
+            [onnx.helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, shape)],
+            [value(np.asarray(array), key) for key, array in constants.items() if key in used])
+        model = onnx.helper.make_model(
+            graph, opset_imports=[onnx.helper.make_opsetid('', 18)], ir_version=9)
+        onnx.checker.check_model(model)
+        _write_model(folder, name, task, model.SerializeToString())
+    return folder
+
+
+def _write_model(folder: Path, name: str, task: str, data: bytes) -> None:
+    from tunnel_crack_ros.vision.model_card import ModelCard
+    (folder / f'{name}.onnx').write_bytes(data)
+    ModelCard(
+        name=name, file=f'{name}.onnx', sha256=hashlib.sha256(data).hexdigest(), task=task,
+        architecture='toy', classes=['background', 'crack'], input_size=(320, 320),
+        threshold=0.5, precision='fp32', version='0.1.0').write(folder / f'{name}.yaml')
+
+
+@pytest.fixture(scope='session')
+def toy_frames() -> dict[str, np.ndarray]:
+    """Return frames that the toy models call `cracked` and `clean`: uint8, 160 x 256 x 3, RGB."""
+    rng = np.random.default_rng(0)
+    blocks = rng.integers(120, 200, (20, 32, 1), dtype=np.uint8)
+    clean = np.ascontiguousarray(np.broadcast_to(
+        blocks.repeat(8, axis=0).repeat(8, axis=1), (160, 256, 3)))
+    cracked = clean.copy()
+    cracked[70:82, 40:200] = 10
+    return {'clean': clean, 'cracked': cracked}

@@ -25,7 +25,7 @@ TRANSPORTS = ('raw', 'compressed')
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 
 _FROM_CAMERA = ('image_raw', 'image_raw/compressed', 'camera_info')
-_SHOWN_IN_RVIZ = ('image_raw', 'overlay', 'mask', 'heatmap', 'markers')
+_FROM_NODES = ('overlay', 'mask', 'heatmap', 'markers')     # that RViz shows
 
 
 class SettingsError(ValueError):
@@ -193,12 +193,13 @@ def fastdds_environment(share: Path, environment: Mapping[str, str] | None = Non
 
 def _rviz(settings: Settings, share: Path) -> Process:
     camera = settings.cameras[0] if settings.cameras else Camera(RVIZ_CAMERA)
-    base = '/'.join(filter(None, ['', settings.namespace.strip('/'), camera.name]))
-    shown = [(f'/{RVIZ_CAMERA}/{topic}', f'{base}/{topic}') for topic in _SHOWN_IN_RVIZ]
-    if camera.driver:
-        driver = camera.driver if camera.driver.startswith('/') else '/'.join(
-            filter(None, ['', settings.namespace.strip('/'), camera.driver]))
-        shown[0] = (shown[0][0], f'{driver}/image_raw')
+    namespace = f'/{settings.namespace.strip("/")}'.rstrip('/')
+    # as the nodes see it: camera names are relative, a driver's may be absolute
+    driver = camera.driver or camera.name
+    if not driver.startswith('/'):
+        driver = f'{namespace}/{driver}'
+    shown = [(f'/{RVIZ_CAMERA}/{topic}', f'{namespace}/{camera.name}/{topic}')
+             for topic in _FROM_NODES] + [(f'/{RVIZ_CAMERA}/image_raw', f'{driver}/image_raw')]
     return Process(
         executable='rviz2', name='rviz', package='rviz2',
         parameters={'use_sim_time': True} if settings.use_sim_time else {},

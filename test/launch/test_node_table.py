@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node table: what it says, and real processes started from it."""
+
+from contextlib import contextmanager
+import os
+from pathlib import Path
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tunnel_crack_ros.nodes.node_table import (
+    Camera,
+    fastdds_environment,
+    FASTDDS_VARIABLES,
+    missing_executables,
+    node_table,
+    Process,
+    Settings,
+    SettingsError,
+)
+
+SHARE = Path('/share')
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def table(**texts: str) -> dict[str, Process]:
+    return {process.name: process for process in node_table(Settings.from_texts(texts), SHARE)}
+
+
+def test_without_arguments_everything_is_left_to_the_parameter_file():
+    processes = table()
+    assert list(processes) == ['classifier', 'segmenter']
+    for process in processes.values():
+        assert process.params_file == '/share/config/tunnel_crack.yaml'
+        assert not process.parameters
+        assert not process.remappings
+        assert not process.environment
+        assert process.namespace == ''
+
+
+def test_arguments_reach_both_nodes():
+    for process in table(cameras='left, right', transport='compressed', namespace='tunnel',
+                         use_sim_time='true', log_level='debug').values():
+        assert process.parameters == {
+            'cameras': ['left', 'right'], 'transport': 'compressed', 'use_sim_time': True}
+        assert process.namespace == 'tunnel'
+        assert process.log_level == 'debug'
+
+
+def test_each_node_gets_its_own_model():
+    processes = table(classifier_model='a', segmenter_model='/b.onnx', explainer='true')
+    assert {name: process.parameters['model'] for name, process in processes.items()} == {
+        'classifier': 'a', 'segmenter': '/b.onnx', 'explainer': '/b.onnx'}
+
+
+def test_a_folder_of_models_is_searched_first(tmp_path):
+    for process in table(models=str(tmp_path)).values():
+        assert process.environment == {'TUNNEL_CRACK_MODELS': str(tmp_path)}
+
+
+def test_a_camera_may_have_a_driver_elsewhere():
+    for process in table(cameras='left=/drivers/cam0/,right').values():
+        assert process.parameters['cameras'] == ['left', 'right']
+        assert process.remappings == (
+            ('left/image_raw', '/drivers/cam0/image_raw'),
+            ('left/image_raw/compressed', '/drivers/cam0/image_raw/compressed'),
+            ('left/camera_info', '/drivers/cam0/camera_info'))
+
+
+@pytest.mark.parametrize(('texts', 'shown'), [
+    ({}, {}),
+    ({'cameras': 'left,right'}, {'image_raw': '/left/image_raw', 'overlay': '/left/overlay'}),
+    ({'cameras': 'left=/cam0', 'namespace': 'tunnel'},
+     {'image_raw': '/cam0/image_raw', 'overlay': '/tunnel/left/overlay'}),
+    ({'cameras': 'left=cam0', 'namespace': 'tunnel'},
+     {'image_raw': '/tunnel/cam0/image_raw', 'markers': '/tunnel/left/markers'}),
+])
+def test_rviz_shows_the_first_camera(texts, shown):
+    rviz = table(rviz='true', **texts)['rviz']
+    assert rviz.package == 'rviz2'
+    assert rviz.arguments == ('-d', '/share/config/tunnel_crack.rviz')
+    remapped = dict(rviz.remappings)
+    assert {topic: remapped[f'/camera/{topic}'] for topic in shown} == shown
+    assert bool(remapped) == bool(shown)
+
+
+@pytest.mark.parametrize(('name', 'text', 'complaint'), [
+    ('cameras', '1st', "camera '1st': expected letters"),
+    ('cameras', 'left,left', 'expected no name twice'),
+    ('transport', 'h264', "transport: 'h264', expected raw or compressed"),
+    ('rviz', 'maybe', "rviz: 'maybe', expected true or false"),
+    ('log_level', 'loud', "log_level: 'loud', expected debug or info or warn"),
+    ('models', '/no/such/folder', 'models: /no/such/folder does not exist'),
+    ('params_file', '/no/such.yaml', 'params_file: /no/such.yaml does not exist'),
+    ('camera', 'left', 'unknown argument camera; expected some of cameras, transport'),
+])
+def test_a_wrong_argument_is_refused_with_what_was_found_and_expected(name, text, complaint):
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_texts({name: text})
+    assert complaint in str(caught.value)
+
+
+def test_names_that_yaml_would_read_as_something_else_stay_strings():
+    process = Process('classifier', 'classifier', parameters={'cameras': ['on', "d'or"]})
+    command = process.command(Path('/lib'))
+    assert command[:2] == ['/lib/classifier', '--ros-args']
+    assert "cameras:=['on', 'd''or']" in command
+
+
+def test_a_missing_executable_of_this_package_is_named(tmp_path):
+    (tmp_path / 'classifier').touch()
+    (tmp_path / 'segmenter').touch()
+    wanted = list(table(explainer='true', rviz='true').values())
+    assert missing_executables(wanted, tmp_path) == ['explainer']
+
+
+def test_fast_dds_gets_room_for_large_frames_unless_the_user_chose_a_profile():
+    profile = '/share/config/fastdds_large_frames.xml'
+    assert fastdds_environment(SHARE, {}) == dict.fromkeys(FASTDDS_VARIABLES, profile)
+    for name in FASTDDS_VARIABLES:
+        assert fastdds_environment(SHARE, {name: '/mine.xml'}) == {}
+
+
+@pytest.mark.parametrize('name', ['fastdds_large_frames.xml', 'tunnel_crack.rviz',
+                                  'tunnel_crack.yaml'])
+def test_files_that_the_table_names_exist(name):
+    assert (REPOSITORY / 'config' / name).is_file()
+
+
+def test_camera_names_may_have_a_namespace():
+    assert Camera.parse(' front/left ') == Camera('front/left')
+
+
+# ---- real processes ----------------------------------------------------------------------------
+
+@contextmanager
+def running(processes: list[Process]):
+    """Start the processes of a table and stop them as `launch` does."""
+    ament_index = pytest.importorskip('ament_index_python.packages')
+    try:
+        prefix = Path(ament_index.get_package_prefix('tunnel_crack_ros'))
+    except ament_index.PackageNotFoundError:
+        pytest.skip('tunnel_crack_ros is not installed')
+    folder = prefix / 'lib' / 'tunnel_crack_ros'
+    started = [subprocess.Popen(process.command(folder), env={**os.environ, **process.environment})
+               for process in processes]
+    try:
+        yield started
+        assert [process.poll() for process in started] == [None] * len(started)
+    finally:
+        for process in started:
+            process.send_signal(signal.SIGINT)
+        codes = [process.wait(timeout=20) for process in started]
+    assert codes == [0] * len(started)
+
+
+def test_processes_of_the_table_serve_two_cameras_in_a_namespace(toy_models, toy_frames, tmp_path):
+    rclpy = pytest.importorskip('rclpy', reason='rclpy is not installed')
+    from rclpy.qos import qos_profile_sensor_data
+    from sensor_msgs.msg import Image
+
+    from tunnel_crack_msgs.msg import CrackArray, FrameVerdict
+
+    params_file = tmp_path / 'params.yaml'
+    params_file.write_text('/**:\n  ros__parameters:\n    cameras: [not_this]\n    threads: 1\n')
+    settings = Settings.from_texts({
+        'cameras': 'left=/drivers/cam0,right', 'namespace': 'tunnel', 'models': str(toy_models),
+        'params_file': str(params_file)})
+
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node('observer', context=context)
+    executor = rclpy.executors.SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    inputs = {camera: node.create_publisher(Image, topic, 5) for camera, topic in (
+        ('left', '/drivers/cam0/image_raw'), ('right', '/tunnel/right/image_raw'))}
+    verdicts: dict[str, list[FrameVerdict]] = {'left': [], 'right': []}
+    cracks: dict[str, list[CrackArray]] = {'left': [], 'right': []}
+    for camera in inputs:
+        node.create_subscription(FrameVerdict, f'/tunnel/{camera}/verdict',
+                                 verdicts[camera].append, 10)
+        node.create_subscription(CrackArray, f'/tunnel/{camera}/cracks',
+                                 cracks[camera].append, 10)
+    # somebody looks at the pictures, so that they are made
+    node.create_subscription(Image, '/tunnel/left/mask', lambda _: None, qos_profile_sensor_data)
+
+    def wait_for(what: str, condition, seconds: float = 20.0) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, f'{what}: not within {seconds:g} s'
+            executor.spin_once(timeout_sec=0.05)
+
+    try:
+        with running(node_table(settings, REPOSITORY)):
+            for camera, publisher in inputs.items():
+                wait_for(f'{camera}: classifier listens',
+                         lambda p=publisher: p.get_subscription_count())
+                wait_for(f'{camera}: segmenter listens', lambda c=camera: node.count_subscribers(
+                    f'/tunnel/{c}/flagged') and node.count_publishers(f'/tunnel/{c}/cracks'))
+            for camera, kind in (('left', 'cracked'), ('right', 'clean')):
+                height, width, _ = toy_frames[kind].shape
+                frame = Image(height=height, width=width, step=3 * width, encoding='rgb8')
+                frame.header.frame_id = f'{camera}_optical'
+                frame.data.frombytes(toy_frames[kind].data.cast('B'))
+                inputs[camera].publish(frame)
+            wait_for('verdicts', lambda: verdicts['left'] and verdicts['right'])
+            wait_for('cracks', lambda: cracks['left'])
+        assert verdicts['left'][0].verdict == FrameVerdict.CRACK
+        assert verdicts['left'][0].header.frame_id == 'left_optical'
+        assert verdicts['right'][0].verdict == FrameVerdict.NO_CRACK
+        assert len(cracks['left'][0].cracks) == 1
+        assert not cracks['right']
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.shutdown(context=context)
