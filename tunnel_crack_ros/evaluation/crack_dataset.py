@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read photographs and their crack masks from disk, with the splits that come with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+PICTURE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff')
+SPLITS = ('train', 'val', 'test')
+
+
+class DatasetError(ValueError):
+    """The folder does not hold the data that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrackImage:
+    """One photograph and its mask on disk."""
+
+    source: str         # the data set within the data set: where the photograph came from
+    stem: str           # file name without suffix; unique within its source
+    split: str          # train, val or test; empty when the folder defines no splits
+    has_crack: bool     # label of the whole frame
+    image_path: Path
+    mask_path: Path
+    group: str          # photographs of one group show the same place
+
+    def read_image(self) -> npt.NDArray[np.uint8]:
+        """Read the photograph.
+
+        :return: uint8, H x W x 3, RGB.
+        :raises DatasetError: the file cannot be decoded.
+        """
+        return _read(self.image_path, cv2.IMREAD_COLOR)[:, :, ::-1]
+
+    def read_mask(self) -> npt.NDArray[np.bool_]:
+        """Read the mask.
+
+        :return: bool, H x W, true where the label says crack.
+        :raises DatasetError: the file cannot be decoded.
+        """
+        return _read(self.mask_path, cv2.IMREAD_GRAYSCALE) > 127
+
+    def read(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+        """Read both and make sure that they fit each other.
+
+        :return: photograph (uint8, H x W x 3, RGB) and mask (bool, H x W).
+        :raises DatasetError: a file cannot be decoded, or the sizes differ.
+        """
+        image, mask = self.read_image(), self.read_mask()
+        if image.shape[:2] != mask.shape:
+            raise DatasetError(
+                f'{self.mask_path}: mask is {_size(mask)}, its image is {_size(image)}; '
+                'expected equal sizes')
+        return image, mask
+
+
+@dataclass(frozen=True, slots=True)
+class CrackDataset:
+    """Photographs with masks, in a fixed order."""
+
+    root: Path
+    images: tuple[CrackImage, ...]
+
+    @classmethod
+    def read(cls, root: Path) -> CrackDataset:
+        """List the photographs of a folder.
+
+        Two layouts are understood: a folder with `index.csv` (columns source, stem, split, label,
+        group; files in `<source>/images` and `<source>/masks`), and any folder with `images/` and
+        `masks/` whose file stems match. In the second, an image without crack has an all-black
+        mask: a missing mask is an error, since forgotten labels look just like it.
+
+        :param root: the folder.
+        :raises DatasetError: neither layout is there, or a mask is missing.
+        """
+        root = Path(root)
+        if (root / 'index.csv').is_file():
+            return cls(root, tuple(_read_index(root)))
+        if (root / 'images').is_dir() and (root / 'masks').is_dir():
+            return cls(root, tuple(_read_folder(root)))
+        raise DatasetError(
+            f'{root}: found neither index.csv nor the folders images/ and masks/; expected one of '
+            'the two layouts')
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the sources, sorted."""
+        return tuple(sorted({image.source for image in self.images}))
+
+    @property
+    def has_splits(self) -> bool:
+        """Whether the folder says which images are for training, validation and test."""
+        return any(image.split for image in self.images)
+
+    def select(self, split: str | None = None, sources: Sequence[str] | None = None,
+               without: Sequence[str] = ()) -> CrackDataset:
+        """Keep one split and some sources.
+
+        :param split: train, val or test; None keeps all. A folder without splits is kept whole.
+        :param sources: names to keep; None keeps all.
+        :param without: prefixes of source names to leave out (`asphalt_`).
+        :raises DatasetError: an unknown split or source, or nothing is left.
+        """
+        if split is not None and split not in SPLITS:
+            raise DatasetError(f"unknown split '{split}'; expected one of {', '.join(SPLITS)}")
+        unknown = sorted(set(sources or ()) - set(self.sources))
+        if unknown:
+            raise DatasetError(
+                f"{self.root} has no source {', '.join(unknown)}; it has "
+                f"{', '.join(self.sources)}")
+        kept = tuple(
+            image for image in self.images
+            if (split is None or not self.has_splits or image.split == split)
+            and (sources is None or image.source in sources)
+            and not image.source.startswith(tuple(without)))
+        if not kept:
+            raise DatasetError(
+                f"{self.root}: no image left in split {split or 'any'} of sources "
+                f"{', '.join(sources) if sources else 'all'}")
+        return CrackDataset(self.root, kept)
+
+
+def _read_index(root: Path) -> Iterator[CrackImage]:
+    with (root / 'index.csv').open(newline='', encoding='utf-8') as file:
+        for row in csv.DictReader(file):
+            folder = root / row['source']
+            yield CrackImage(
+                source=row['source'], stem=row['stem'], split=row['split'],
+                has_crack=row['label'] == 'crack',
+                image_path=folder / 'images' / f"{row['stem']}.jpg",
+                mask_path=folder / 'masks' / f"{row['stem']}.png",
+                group=f"{row['source']}/{row['cluster'] or row['group']}")
+
+
+def _read_folder(root: Path) -> Iterator[CrackImage]:
+    masks = {path.stem: path for path in _pictures(root / 'masks')}
+    pictures = _pictures(root / 'images')
+    if not pictures:
+        raise DatasetError(f"{root / 'images'}: found no picture; expected files that end in "
+                           f"{', '.join(PICTURE_SUFFIXES)}")
+    missing = [path.name for path in pictures if path.stem not in masks]
+    if missing:
+        raise DatasetError(
+            f"{root / 'masks'}: no mask for {len(missing)} of {len(pictures)} images (first: "
+            f'{missing[0]}); expected a mask with the same stem, all black where no crack is')
+    for path in pictures:
+        mask = _read(masks[path.stem], cv2.IMREAD_GRAYSCALE)
+        yield CrackImage(
+            source=root.resolve().name, stem=path.stem, split='',
+            has_crack=bool((mask > 127).any()), image_path=path, mask_path=masks[path.stem],
+            group=path.stem)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+
+
+def _read(path: Path, flags: int) -> npt.NDArray[np.uint8]:
+    if not path.is_file():
+        raise DatasetError(f'{path}: no such file; the index names it')
+    picture = cv2.imread(str(path), flags)
+    if picture is None:
+        raise DatasetError(f'{path}: cannot be decoded as a picture')
+    return picture  # type: ignore[return-value]
+
+
+def _size(picture: npt.NDArray[np.generic]) -> str:
+    return f'{picture.shape[1]}x{picture.shape[0]}'

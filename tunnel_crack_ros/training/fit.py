@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train one network; resumable, and the same run for the same seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+import csv
+from dataclasses import asdict, dataclass
+import math
+from pathlib import Path
+import time
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+
+from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset, CrackImage
+from tunnel_crack_ros.training.losses import DiceAndCrossEntropy, FrameCrossEntropy
+from tunnel_crack_ros.training.models import Architecture, architecture, Normalise
+from tunnel_crack_ros.training.recipes import Recipe, RECIPES
+from tunnel_crack_ros.training.samples import CropSamples, FrameSamples
+from tunnel_crack_ros.training.simulated import simulated_images
+from tunnel_crack_ros.training.validation import (
+    validate_classifier,
+    validate_segmenter,
+    Validation,
+)
+
+_WARM_UP = 0.1      # share of the steps in which the learning rate rises
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What one epoch brought."""
+
+    number: int                     # from 1
+    of: int
+    loss: float                     # mean over the epoch's steps
+    seconds: float
+    validation: Validation | None   # None when this epoch was not validated
+    is_best: bool
+
+
+def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
+          simulated: int = 0, seed: int = 0, resume: bool = False,
+          start_from: Path | None = None, pretrained: bool = True,
+          on_step: Callable[[int, int, float], None] | None = None,
+          on_epoch: Callable[[Epoch], None] | None = None) -> Path:
+    """Train a network and keep the weights of its best epoch.
+
+    Files in `out`: `<model>.best.pt` (for `export`), `<model>.last.pt` (for `resume`) and
+    `<model>.curves.csv`.
+
+    :param model: name in `models.ARCHITECTURES`.
+    :param data: folder that `CrackDataset` reads. Without splits of its own, every tenth group is
+        held out for validation.
+    :param out: folder of the results; made when missing.
+    :param recipe: by default the one in `recipes.RECIPES`.
+    :param simulated: frames of simulated linings to render and mix in; a tenth of them validates.
+    :param seed: of weights, samples and dropout.
+    :param resume: go on from `<model>.last.pt`; the result is that of a run never stopped.
+    :param start_from: `.best.pt` of an earlier run whose weights are the start.
+    :param pretrained: start from ImageNet weights, unless `start_from` is given.
+    :param on_step: told steps done, steps in all and the loss.
+    :param on_epoch: told every epoch's result.
+    :return: path of `<model>.best.pt`.
+    :raises DatasetError: the data cannot be read.
+    :raises ValueError: unknown model, or a checkpoint of another run.
+    """
+    plan = architecture(model)
+    recipe = recipe or RECIPES[model]
+    out.mkdir(parents=True, exist_ok=True)
+    training, validating = _split(data, recipe, simulated, out)
+    torch.manual_seed(seed)
+    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    network = plan.build(pretrained and start_from is None)
+    if start_from is not None:
+        network.load_state_dict(read_checkpoint(start_from, model)['network'])
+    run = _Run(plan, recipe, network, device)
+    samples = _samples(plan, recipe, training, seed)
+    best, first_epoch, best_score = out / f'{model}.best.pt', 0, -math.inf
+    last = out / f'{model}.last.pt'
+    if resume:
+        state = read_checkpoint(last, model)
+        run.load_state_dict(state['run'])
+        first_epoch, best_score = state['epoch'], state['best_score']
+    training_data = count_sources(training)
+    total = recipe.epochs * run.steps_per_epoch
+    for number in range(first_epoch, recipe.epochs):
+        start = time.monotonic()
+        samples.set_epoch(number)
+        torch.manual_seed(seed * 100_003 + number)      # dropout, the same after a resume
+        losses = []
+        for images, labels in DataLoader(samples, recipe.batch_size, drop_last=True):
+            losses.append(run.step(images, labels))
+            if on_step:
+                on_step(number * run.steps_per_epoch + len(losses), total, losses[-1])
+        due = (number + 1) % recipe.validate_every == 0 or number + 1 == recipe.epochs
+        validation = run.validate(validating) if due else None
+        is_best = validation is not None and validation.score > best_score
+        if validation is not None and is_best:
+            best_score = validation.score
+            torch.save({'model': model, 'network': run.average.module.state_dict(),
+                        'validation': validation.to_dict(), 'training_data': training_data,
+                        'recipe': _plain(recipe), 'seed': seed, 'epoch': number + 1}, best)
+        torch.save({'model': model, 'run': run.state_dict(), 'epoch': number + 1,
+                    'best_score': best_score}, last)
+        epoch = Epoch(number + 1, recipe.epochs, sum(losses) / len(losses),
+                      time.monotonic() - start, validation, is_best)
+        _write_curve(out / f'{model}.curves.csv', epoch)
+        if on_epoch:
+            on_epoch(epoch)
+    return best
+
+
+def read_checkpoint(path: Path, model: str | None = None) -> dict[str, Any]:
+    """Read a `.best.pt` or `.last.pt`.
+
+    :param model: the name that it must carry.
+    :raises ValueError: no such file, or a checkpoint of another model.
+    """
+    if not path.is_file():
+        raise ValueError(f'{path}: no such checkpoint')
+    state: dict[str, Any] = torch.load(path, map_location='cpu', weights_only=True)
+    if model is not None and state.get('model') != model:
+        raise ValueError(f"{path} is a checkpoint of {state.get('model')}; expected {model}")
+    return state
+
+
+def count_sources(images: list[CrackImage]) -> dict[str, int]:
+    """Count images by source, names sorted."""
+    names = sorted({image.source for image in images})
+    return {name: sum(image.source == name for image in images) for name in names}
+
+
+class _Run:
+    """Network, its moving average, optimiser and schedule: all that a resume must restore."""
+
+    def __init__(self, plan: Architecture, recipe: Recipe, network: nn.Module,
+                 device: torch.device) -> None:
+        self._plan = plan
+        self._device = device
+        self.steps_per_epoch = recipe.samples_per_epoch // recipe.batch_size
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore
+        self.average = AveragedModel(
+            self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average_decay),
+            use_buffers=True)
+        self._optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay)
+        steps = recipe.epochs * self.steps_per_epoch
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(
+            self._optimiser, lambda step: _rise_and_fall(step / steps))
+        self._loss = DiceAndCrossEntropy() if plan.task == 'segmenter' else FrameCrossEntropy()
+        self._normalise = Normalise()
+
+    def step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
+        self.network.train()
+        with torch.autocast(self._device.type, torch.bfloat16):
+            logits = self.network(self._normalise(images.to(self._device)))
+        loss = self._loss(logits, labels.to(self._device))
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self._optimiser.step()
+        self._schedule.step()
+        self.average.update_parameters(self.network)
+        return float(loss.detach())
+
+    def validate(self, images: list[CrackImage]) -> Validation:
+        network = self.average.module.eval()
+        if self._plan.task == 'segmenter':
+            return validate_segmenter(network, images, self._device)
+        return validate_classifier(network, images, self._plan.input_size, self._device)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {'network': self.network.state_dict(), 'average': self.average.state_dict(),
+                'optimiser': self._optimiser.state_dict(),
+                'schedule': self._schedule.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.network.load_state_dict(state['network'])
+        self.average.load_state_dict(state['average'])
+        self._optimiser.load_state_dict(state['optimiser'])
+        self._schedule.load_state_dict(state['schedule'])
+
+
+def _rise_and_fall(done: float) -> float:
+    if done < _WARM_UP:
+        return 0.05 + 0.95 * done / _WARM_UP
+    return 0.01 + 0.99 * (1 + math.cos(math.pi * (done - _WARM_UP) / (1 - _WARM_UP))) / 2
+
+
+def _split(data: Path, recipe: Recipe, simulated: int,
+           out: Path) -> tuple[list[CrackImage], list[CrackImage]]:
+    photographs = CrackDataset.read(data)
+    if photographs.has_splits:
+        training = list(photographs.select('train').images)
+        validating = list(photographs.select('val').images)
+    else:
+        groups = sorted({image.group for image in photographs.images})
+        held_out = set(groups[::10])
+        training = [image for image in photographs.images if image.group not in held_out]
+        validating = [image for image in photographs.images if image.group in held_out]
+    if simulated:
+        rendered = simulated_images(out / 'simulated', simulated)
+        # two of twenty: one cracked, one clean
+        training += [image for i, image in enumerate(rendered) if i % 20 > 1]
+        validating += [image for i, image in enumerate(rendered) if i % 20 <= 1]
+    drawn = [image for image in training if recipe.source_weights.get(image.source, 1.0) > 0]
+    judged = [image for image in validating if recipe.source_weights.get(image.source, 1.0) > 0]
+    return drawn, judged
+
+
+def _samples(plan: Architecture, recipe: Recipe, images: list[CrackImage],
+             seed: int) -> CropSamples | FrameSamples:
+    count, weights = recipe.samples_per_epoch, recipe.source_weights
+    if plan.task == 'segmenter':
+        return CropSamples(images, weights, count, seed, recipe.crop_side, recipe.clean_share)
+    return FrameSamples(images, weights, count, seed, plan.input_size)
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    return asdict(recipe) | {'source_weights': dict(recipe.source_weights)}
+
+
+def _write_curve(path: Path, epoch: Epoch) -> None:
+    new = epoch.number == 1 or not path.exists()
+    with path.open('w' if new else 'a', newline='', encoding='utf-8') as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(['epoch', 'loss', 'seconds', 'validation_score', 'threshold'])
+        found = epoch.validation
+        writer.writerow([epoch.number, f'{epoch.loss:.5f}', f'{epoch.seconds:.1f}',
+                         f'{found.score:.5f}' if found else '',
+                         f'{found.threshold:.3f}' if found else ''])

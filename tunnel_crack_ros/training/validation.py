@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Score a network on validation data and choose its threshold there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+import math
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from tunnel_crack_ros.evaluation.crack_dataset import CrackImage
+from tunnel_crack_ros.evaluation.metrics import accuracy, PixelCounts, roc_auc
+from tunnel_crack_ros.training.augment import Mask, Picture
+from tunnel_crack_ros.training.models import Normalise
+from tunnel_crack_ros.training.samples import fit, random_window
+
+_LEVELS = 100               # thresholds looked at, 0.01 apart
+_FALSE_CRACK_PX = 50        # a clean image with more marked pixels than this is a false alarm
+_ALARM_WEIGHT = 0.2         # F1 that silence on all clean images would be worth
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number on validation data, as it stands on the model card."""
+
+    name: str
+    value: float
+    data: str
+    split: str
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What validation says about a network."""
+
+    score: float                    # what the best epoch is chosen by; higher is better
+    threshold: float                # the one that the metrics hold at
+    metrics: tuple[Metric, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for a checkpoint."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Validation:
+        """Read what `to_dict` gave."""
+        return cls(values['score'], values['threshold'],
+                   tuple(Metric(**metric) for metric in values['metrics']))
+
+
+def validate_classifier(network: nn.Module, images: Sequence[CrackImage],
+                        size: tuple[int, int], device: torch.device) -> Validation:
+    """Score frames, and crack-free crops of the cracked ones.
+
+    Frames without crack come from few places; the crops show whether the network sees the crack
+    or only recognises its surroundings. The threshold is the one of best balanced accuracy over
+    frames and crops; the score is the mean of both areas under the curve.
+
+    :param network: logits, N x 2.
+    :param images: validation frames of both labels.
+    :param size: width and height of the input, px.
+    """
+    frames = _probabilities(network, (fit(*image.read(), size)[0] for image in images), device)
+    crops = _probabilities(
+        network, (fit(*crop, size)[0] for crop in _clean_crops(images)), device)
+    labels = [image.has_crack for image in images]
+    of_crops = [probability for probability, label in zip(frames, labels) if label]
+    everything = frames + crops
+    every_label = labels + [False] * len(crops)
+    threshold = best_balanced_threshold(everything, every_label)
+    auc_frames = roc_auc(frames, labels)
+    auc_crops = roc_auc(of_crops + crops, [True] * len(of_crops) + [False] * len(crops))
+    metrics = [
+        ('accuracy', accuracy(frames, labels, threshold), 'frames', len(frames)),
+        ('roc_auc', auc_frames, 'frames', len(frames)),
+        ('accuracy', accuracy(crops, [False] * len(crops), threshold),
+         'crack-free crops of cracked frames', len(crops)),
+        ('roc_auc', auc_crops, 'cracked frames against their crack-free crops',
+         len(of_crops) + len(crops)),
+    ]
+    for name, chosen in _by_kind(images).items():
+        metrics.append((
+            'accuracy', accuracy([frames[i] for i in chosen], [labels[i] for i in chosen],
+                                 threshold), f'{name} frames', len(chosen)))
+    areas = [area for area in (auc_frames, auc_crops) if not math.isnan(area)]
+    return Validation(
+        sum(areas) / len(areas) if areas else 0.0, threshold,
+        tuple(Metric(name, value, data, 'val', count) for name, value, data, count in metrics))
+
+
+def validate_segmenter(network: nn.Module, images: Sequence[CrackImage],
+                       device: torch.device) -> Validation:
+    """Score whole images at their own size.
+
+    :param network: logits, N x 1 x H x W.
+    :param images: validation images; those without crack count as false alarms when more than
+        50 px are marked.
+    :return: the threshold with the best F1 (mean over sources, pooled over the pixels of each)
+        less a fifth of the share of false alarms; that difference is the score.
+    """
+    counts: dict[str, npt.NDArray[np.int64]] = {}     # source: 3 x thresholds (tp, fp, fn)
+    alarms: list[npt.NDArray[np.bool_]] = []
+    for image in images:
+        picture, mask = image.read()
+        confidence = segment_image(network, picture, device)
+        if image.has_crack:
+            found = threshold_counts(confidence, mask)
+            counts[image.source] = counts.get(image.source, np.zeros_like(found)) + found
+        else:
+            alarms.append(threshold_counts(confidence, mask)[1] > _FALSE_CRACK_PX)
+    f1 = np.mean([_f1(found) for found in counts.values()], axis=0)
+    alarm_share = np.mean(alarms, axis=0) if alarms else np.zeros(_LEVELS)
+    worth = f1 - _ALARM_WEIGHT * alarm_share
+    best = int(np.argmax(worth))
+    total = PixelCounts(*(int(value) for value in sum(counts.values())[:, best]))
+    cracked = sum(image.has_crack for image in images)
+    metrics = [Metric(name, getattr(total, name), 'images with crack, pixels pooled', 'val',
+                      cracked) for name in ('iou', 'f1', 'precision', 'recall')]
+    for source, found in sorted(counts.items()):
+        number = sum(image.has_crack and image.source == source for image in images)
+        metrics.append(Metric('f1', float(_f1(found)[best]), source, 'val', number))
+    if alarms:
+        metrics.append(Metric('false_alarms', float(alarm_share[best]),
+                              f'images without crack, more than {_FALSE_CRACK_PX} px marked',
+                              'val', len(alarms)))
+    return Validation(float(worth[best]), (best + 1) / (_LEVELS + 1), tuple(metrics))
+
+
+def segment_image(network: nn.Module, picture: Picture,
+                  device: torch.device) -> npt.NDArray[np.float32]:
+    """Confidence of one image at its own size; borders are mirrored up to a multiple of 32."""
+    height, width = picture.shape[:2]
+    padded = cv2.copyMakeBorder(np.ascontiguousarray(picture), 0, -height % 32, 0, -width % 32,
+                                cv2.BORDER_REFLECT)
+    batch = Normalise()(torch.from_numpy(padded[np.newaxis]).to(device))
+    with _inference(device):
+        confidence = network(batch)[0, 0].float().sigmoid().cpu().numpy()
+    return confidence[:height, :width]
+
+
+def threshold_counts(confidence: npt.NDArray[np.float32], mask: Mask) -> npt.NDArray[np.int64]:
+    """Count agreement at every threshold at once.
+
+    :param confidence: float32, H x W, 0..1.
+    :param mask: bool, H x W.
+    :return: 3 x 100: true positive, false positive and false negative pixels at the thresholds
+        1/101 to 100/101.
+    """
+    level = np.clip(confidence * (_LEVELS + 1), 0, _LEVELS).astype(np.int64)
+    inside = np.bincount(level[mask], minlength=_LEVELS + 1)
+    outside = np.bincount(level[~mask], minlength=_LEVELS + 1)
+    at_or_above = np.cumsum(inside[::-1])[::-1][1:]
+    return np.stack([at_or_above, np.cumsum(outside[::-1])[::-1][1:],
+                     int(mask.sum()) - at_or_above])
+
+
+def best_balanced_threshold(probabilities: Sequence[float], labels: Sequence[bool]) -> float:
+    """Threshold with the best mean of sensitivity and specificity; of equal ones the middle."""
+    scores, truth = np.asarray(probabilities), np.asarray(labels, bool)
+    if truth.all() or not truth.any():
+        return 0.5
+    levels = np.linspace(0.02, 0.98, 193)
+    worth = np.array([((scores[truth] >= level).mean() + (scores[~truth] < level).mean()) / 2
+                      for level in levels])
+    return float(np.median(levels[worth >= worth.max() - 1e-9]))
+
+
+def _by_kind(images: Sequence[CrackImage]) -> dict[str, list[int]]:
+    kinds: dict[str, list[int]] = {}
+    for i, image in enumerate(images):
+        origin = 'simulated' if image.source == 'simulated' else 'real'
+        kinds.setdefault(f"{origin} {'cracked' if image.has_crack else 'clean'}", []).append(i)
+    return kinds
+
+
+def _clean_crops(images: Sequence[CrackImage]) -> Iterator[tuple[Picture, Mask]]:
+    for number, image in enumerate(images):
+        if not image.has_crack:
+            continue
+        picture, mask = image.read()
+        rng = np.random.default_rng(number)     # the same crops in every epoch
+        for _ in range(12):
+            window = random_window(mask.shape, rng)
+            if not mask[window].any():
+                yield picture[window], mask[window]
+                break
+
+
+def _probabilities(network: nn.Module, pictures: Iterator[Picture], device: torch.device,
+                   batch_size: int = 16) -> list[float]:
+    found: list[float] = []
+    batch: list[Picture] = []
+
+    def run() -> None:
+        if batch:
+            images = Normalise()(torch.from_numpy(np.stack(batch)).to(device))
+            with _inference(device):
+                found.extend(network(images).float().softmax(1)[:, 1].tolist())
+            batch.clear()
+
+    for picture in pictures:
+        batch.append(picture)
+        if len(batch) == batch_size:
+            run()
+    run()
+    return found
+
+
+@contextmanager
+def _inference(device: torch.device) -> Iterator[None]:
+    # bf16 as in training: twice as fast on CPUs that have it
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+        yield
+
+
+def _f1(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    hit, false, missed = counts.astype(float)
+    return 2 * hit / np.maximum(2 * hit + false + missed, 1)
