@@ -16,7 +16,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from tunnel_crack_msgs.msg import BoundingBox, CentreLinePoint, CrackArray, FrameVerdict
 from tunnel_crack_msgs.msg import Crack as CrackMsg
 from tunnel_crack_ros.nodes.image_bridge import cv2_to_imgmsg, imgmsg_to_cv2
-from tunnel_crack_ros.vision import Crack, RgbFrame, Scale, Verdict
+from tunnel_crack_ros.vision import Crack, CrackKind, RgbFrame, Scale, ScaleSource, Verdict
 from tunnel_crack_ros.vision.frame import rgb_from_compressed
 from tunnel_crack_ros.vision.overlay import label_text
 
@@ -134,3 +134,28 @@ def range_m(found: Range | None) -> float:
     if found is None or not found.min_range <= found.range <= found.max_range:
         return math.nan
     return float(found.range)
+
+
+def scale_from_msg(message: CrackArray) -> Scale:
+    """Return the scale that a message's millimetres were made with."""
+    return Scale(message.mm_per_px, message.mm_per_px_sigma, ScaleSource(message.scale_source))
+
+
+def cracks_from_msg(message: CrackArray) -> list[Crack]:
+    """Turn a message back into cracks."""
+    return [_crack_from_msg(crack, message.mm_per_px) for crack in message.cracks]
+
+
+def _crack_from_msg(message: CrackMsg, mm_per_px: float) -> Crack:
+    box = message.bounding_box
+    line = np.array([(p.x_px, p.y_px) for p in message.centre_line], np.float32).reshape(-1, 2)
+    return Crack(
+        id=message.id, confidence=message.confidence,
+        bounding_box=(box.x_px, box.y_px, box.width_px, box.height_px), centre_line=line,
+        widths_px=np.array([p.width_px for p in message.centre_line], np.float32),
+        length_px=message.length_px, width_mean_px=message.width_mean_px,
+        width_p95_px=message.width_p95_px, width_max_px=message.width_max_px,
+        area_px=message.area_px, orientation=message.orientation, tortuosity=message.tortuosity,
+        kind=CrackKind(message.kind), touches_border=message.touches_border, mm_per_px=mm_per_px,
+        length_sigma_mm=message.length_sigma_mm, width_sigma_px=message.width_sigma_px,
+        width_sigma_mm=message.width_sigma_mm)

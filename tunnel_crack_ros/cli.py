@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `tunnel_crack`: one job a command, one line an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+import typer
+
+# Heavy imports (ONNX Runtime, rclpy, PyTorch) stand inside the commands that need them, so that
+# `tunnel_crack --help` is quick and `process` runs without ROS.
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help='Find, measure and explain cracks in tunnel linings.')
+bench = typer.Typer(no_args_is_help=True, help='Measure speed and accuracy on this machine.')
+app.add_typer(bench, name='bench')
+console = Console(stderr=True, highlight=False)
+
+Json = Annotated[bool, typer.Option('--json', help='Print one JSON object, for machines.')]
+JsonFile = Annotated[Path | None, typer.Option('--json', help='Write the numbers to this file.')]
+ClassifierName = Annotated[str, typer.Option(help='Model name or file; default: built in.')]
+SegmenterName = Annotated[str, typer.Option(help='Model name or file; default: built in.')]
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Turn errors that a user can mend into one line and exit code 1, all others into 2."""
+    try:
+        yield
+    except (ValueError, OSError, LookupError, ImportError, RuntimeError) as error:
+        console.print('[red]error:[/red] ' + escape(str(error) or type(error).__name__),
+                      soft_wrap=True)
+        raise typer.Exit(1) from (error if os.environ.get('TUNNEL_CRACK_TRACEBACK') else None)
+    except Exception as error:
+        console.print_exception()
+        console.print('[red]internal error:[/red] please report it with the lines above')
+        raise typer.Exit(2) from error
+
+
+
+def _bars() -> Progress:
+    return Progress(TextColumn('{task.description:<12}'), BarColumn(), MofNCompleteColumn(),
+                    TextColumn('{task.fields[unit]}'), TimeRemainingColumn(), console=console)
+
+
+@app.command()
+def process(
+        path: Annotated[Path, typer.Argument(help='Image, folder of images, video or bag.')],
+        out: Annotated[Path, typer.Option(help='Folder for the results.')] = Path('results'),
+        classifier: ClassifierName = '',
+        segmenter: SegmenterName = '',
+        classifier_threshold: Annotated[float | None, typer.Option(
+            min=0, max=1, help="Crack probability that flags a frame; default: the card's.")
+            ] = None,
+        segmenter_threshold: Annotated[float | None, typer.Option(
+            min=0, max=1, help="Confidence that makes a pixel crack; default: the card's.")
+            ] = None,
+        segment_all: Annotated[bool, typer.Option(
+            '--segment-all', help='Segment every frame, not only the flagged ones.')] = False,
+        gate: Annotated[bool, typer.Option(
+            help='Frames too dark, bright or blurred to judge are UNKNOWN.')] = True,
+        max_pixels: Annotated[int, typer.Option(
+            min=65_536, help='Larger frames are reduced to this for the network, px.')] = 1 << 20,
+        mm_per_px: Annotated[float, typer.Option(
+            min=0, help="Scale; 0: from the bag's camera_info and range.")] = 0.0,
+        lining_distance: Annotated[float, typer.Option(
+            min=0, help="Camera to lining, m; 0: from the bag's range.")] = 0.0,
+        topic: Annotated[list[str] | None, typer.Option(
+            help='Image topic of a bag; may be given again. Default: all.')] = None,
+        as_json: Json = False) -> None:
+    """Find and measure cracks in recorded frames: overlays, masks, cracks.csv, cracks.json."""
+    with _one_line_errors():
+        from tunnel_crack_ros.inspection.process import Inspector
+        from tunnel_crack_ros.inspection.process import process as inspect
+        from tunnel_crack_ros.inspection.sources import open_source
+        from tunnel_crack_ros.vision import CrackClassifier, CrackSegmenter, Model, QualityGate
+        from tunnel_crack_ros.vision.model_folder import CLASSIFIER, SEGMENTER
+        source = open_source(path, topic or [])
+        inspector = Inspector(
+            CrackClassifier(Model.load(classifier or CLASSIFIER, task='classifier'),
+                            QualityGate() if gate else None, classifier_threshold),
+            CrackSegmenter(Model.load(segmenter or SEGMENTER, task='segmenter'),
+                           segmenter_threshold, max_pixels),
+            mm_per_px, lining_distance, segment_all=segment_all)
+        with _bars() as bars:
+            classifying = bars.add_task('Classifying', total=len(source), unit='frames')
+            segmenting = bars.add_task('Segmenting', total=None, unit='flagged')
+
+            def show(done: Any) -> None:
+                bars.update(classifying, completed=done.frames, total=max(done.of, done.frames))
+                bars.update(segmenting, completed=done.flagged, total=done.flagged or None)
+            summary = inspect(source, out, inspector, show)
+    if as_json:
+        print((out / 'cracks.json').read_text())
+        return
+    print(summary.sentence())
+    print(f'{out}/overlays/  {out}/masks/  {out}/cracks.csv  {out}/cracks.json')
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """List the models and check each file against its card."""
+    from tunnel_crack_ros.vision import Model, ModelError
+    from tunnel_crack_ros.vision.model_folder import model_folders
+    rows, wrong = [], 0
+    for card in sorted({card for folder in model_folders() for card in folder.glob('*.yaml')}):
+        row = {'name': card.stem, 'file': str(card.with_suffix('.onnx'))}
+        try:
+            model = Model.load(card)
+            row |= {'task': model.card.task, 'architecture': model.card.architecture,
+                    'precision': model.card.precision, 'threshold': f'{model.card.threshold:g}',
+                    'provider': model.provider, 'state': 'ok'}
+        except ModelError as error:
+            row['state'] = str(error)
+            wrong += 1
+        rows.append(row)
+    if as_json:
+        print(json.dumps(rows, indent=1))
+    else:
+        columns = ('name', 'task', 'architecture', 'precision', 'threshold', 'provider', 'state')
+        _print_table(columns, [[row.get(column, '') for column in columns] for row in rows])
+    if wrong or not rows:
+        console.print('[red]error:[/red] ' + (f'{wrong} models do not fit their cards' if rows
+                                              else 'no models found'))
+        raise typer.Exit(1)
+
+
+@app.command()
+def evaluate(
+        data: Annotated[Path, typer.Option(
+            help='Folder with index.csv, or with images/ and masks/.')],
+        split: Annotated[str, typer.Option(help='train, val or test.')] = 'test',
+        source: Annotated[list[str] | None, typer.Option(
+            help='Only this source; may be given again. Default: all but asphalt.')] = None,
+        classifier: ClassifierName = '',
+        segmenter: SegmenterName = '',
+        json_file: Annotated[Path | None, typer.Option(
+            '--json', help='Write the numbers to this file.')] = None) -> None:
+    """Score the models on labelled photographs."""
+    with _one_line_errors():
+        from tunnel_crack_ros.evaluation.evaluate import evaluate as score
+        from tunnel_crack_ros.vision.model_folder import CLASSIFIER, find_card, SEGMENTER
+        with _bars() as bars:
+            report = score(data, split, source or None, find_card(classifier or CLASSIFIER),
+                           find_card(segmenter or SEGMENTER), progress=_bar(bars, 'Evaluating'))
+        if json_file is not None:
+            json_file.parent.mkdir(parents=True, exist_ok=True)
+            json_file.write_text(json.dumps(report.to_json_dict(), indent=1) + '\n')
+    Console(highlight=False).print(report.table())
+
+
+@app.command()
+def simulate(
+        out: Annotated[Path, typer.Option(help='Folder for bag/ and truth/.')] =
+        Path('results/simulated'),
+        cameras: Annotated[str, typer.Option(help='Names, with commas between.')] = 'camera',
+        frames: Annotated[int, typer.Option(help='Frames of each camera.')] = 100,
+        seed: Annotated[int, typer.Option(help='Which tunnel and drive.')] = 0,
+        width: Annotated[int, typer.Option(help='px')] = 512,
+        height: Annotated[int, typer.Option(help='px')] = 375,
+        mm_per_px: Annotated[float, typer.Option(help='Millimetres of lining per pixel.')] = 1.0,
+        fps: Annotated[float, typer.Option(help='Frames per second of each camera.')] = 8.0,
+        speed: Annotated[float, typer.Option(help='Of the vehicle, m/s.')] = 0.4,
+        crack_density: Annotated[float, typer.Option(help='Cracks begun per m^2.')] = 0.35,
+        unusable_rate: Annotated[float, typer.Option(
+            help='Share of frames too dark, too bright or too blurred, 0..1.')] = 0.04,
+        transport: Annotated[str, typer.Option(help='compressed or raw')] = 'compressed',
+        as_json: Json = False) -> None:
+    """Render a drive along a lining with known cracks: a bag, and the truth beside it."""
+    with _one_line_errors():
+        from tunnel_crack_ros.simulation import simulate as render
+        from tunnel_crack_ros.simulation import SimulationSettings, spread_cameras
+        settings = SimulationSettings(
+            seed=seed, frames=frames, width=width, height=height, mm_per_px=mm_per_px, fps=fps,
+            speed=speed, crack_density=crack_density, unusable_rate=unusable_rate,
+            transport=transport,
+            cameras=spread_cameras([name.strip() for name in cameras.split(',')]))
+        with _bars() as bars:
+            made = render(settings, out, _bar(bars, 'Rendering'))
+    if as_json:
+        print(json.dumps({'bag': str(made.bag), 'truth': str(made.truth)}))
+        return
+    print(f'{made.bag}  {made.truth}')
+
+
+@app.command()
+def replay(
+        bag: Annotated[Path, typer.Argument(help='Folder of a rosbag2 bag, or its file.')],
+        rate: Annotated[float, typer.Option(help='Times the speed of the recording.')] = 1.0,
+        clock: Annotated[float | None, typer.Option(
+            help='Publish /clock so often, Hz.')] = None,
+        loop: Annotated[bool, typer.Option(help='Start again at the end.')] = False,
+        topic: Annotated[list[str] | None, typer.Option(
+            help='Only this topic; may be given again.')] = None,
+        wait: Annotated[bool, typer.Option(
+            help='Start when every image topic has a subscriber.')] = False) -> None:
+    """Publish a bag's messages at their own rate, as `ros2 bag play` does."""
+    with _one_line_errors():
+        from tunnel_crack_ros.nodes.bag_player import play
+        play(bag, rate=rate, clock_hz=clock, loop=loop, topics=topic or None,
+             wait_for_subscribers=wait)
+
+
+@app.command()
+def demo(
+        out: Annotated[Path, typer.Option(help='Folder for everything.')] = Path('results/demo'),
+        frames: Annotated[int, typer.Option(min=4, help='Frames of each camera.')] = 80,
+        rate: Annotated[float, typer.Option(help='Times the speed of the drive.')] = 1.0,
+        seed: Annotated[int, typer.Option(help='Which tunnel and drive.')] = 7) -> None:
+    """Simulate an inspection, replay it through the live nodes, and keep what they publish."""
+    with _one_line_errors():
+        from tunnel_crack_ros.demo import run_demo
+        with _bars() as bars:
+            outcome = run_demo(out, frames, rate, seed, partial_bar=lambda what: _bar(bars, what))
+    print(outcome.text())
+
+
+@bench.command()
+def latency(
+        frames: Annotated[int, typer.Option(min=10, help='Frames to send.')] = 100,
+        transport: Annotated[str, typer.Option(help='raw or compressed')] = 'raw',
+        width: Annotated[int, typer.Option(help='px')] = 512,
+        height: Annotated[int, typer.Option(help='px')] = 375,
+        json_file: Annotated[Path | None, typer.Option(
+            '--json', help='Write the numbers to this file.')] = None) -> None:
+    """Time a frame from its publisher to its mask, through the real nodes."""
+    with _one_line_errors():
+        from tunnel_crack_ros.bench.latency import measure_latency
+        from tunnel_crack_ros.simulation import render_single
+        pictures = [render_single(seed, (width, height), 1.0, True).rgb for seed in range(20)]
+        found = measure_latency([pictures[i % 20] for i in range(frames)], transport)
+        if json_file is not None:
+            json_file.write_text(json.dumps(found.to_json_dict(), indent=1) + '\n')
+    _print_table(('stage', 'median ms'), [
+        *([stage, f'{value:.1f}'] for stage, value in sorted(found.stages.items())),
+        ['publisher to mask', f'{found.total_median:.1f} (p95 {found.total_p95:.1f})'],
+        ['model inference', f'{found.inference_median:.1f} ({found.inference_share:.0%})']])
+
+
+def _bar(bars: Progress, what: str) -> Any:
+    """Return a callback (done, of) that moves a new bar."""
+    task: list[TaskID] = []
+
+    def show(done: int, of: int) -> None:
+        if not task:
+            task.append(bars.add_task(what, total=of, unit='frames'))
+        bars.update(task[0], completed=done, total=of)
+    return show
+
+
+def _print_table(columns: tuple[str, ...], rows: list[list[str]]) -> None:
+    table = Table(*columns, box=None)
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False).print(table)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name='tunnel_crack')
+
+
+if __name__ == '__main__':
+    main()
