@@ -15,6 +15,7 @@ from tunnel_crack_ros.vision.geometry import Crack
 
 _RED = (255, 40, 40)
 _YELLOW = (255, 230, 0)
+_LABELLED = 0.06  # of the frame's longer side: shorter cracks get no text
 
 
 def draw_overlay(frame: RgbFrame, mask: npt.NDArray[np.uint8],
@@ -38,7 +39,9 @@ def draw_overlay(frame: RgbFrame, mask: npt.NDArray[np.uint8],
         cv2.polylines(picture, [points], False, _YELLOW, size, cv2.LINE_AA, shift=3)
     taken: list[tuple[int, int, int, int]] = []
     for crack in cracks:
-        _write_label(picture, crack, size, taken)
+        # a label on every crumb would hide what it speaks of
+        if crack.length_px >= _LABELLED * max(frame.shape[:2]):
+            _write_label(picture, mask, crack, size, taken)
     return picture
 
 
@@ -49,25 +52,29 @@ def label_text(crack: Crack) -> str:
     return f'{crack.id}: {crack.length_mm:.0f} mm, w {crack.width_mean_mm:.1f} mm'
 
 
-def _write_label(picture: RgbFrame, crack: Crack, size: int,
+def _write_label(picture: RgbFrame, mask: npt.NDArray[np.uint8], crack: Crack, size: int,
                  taken: list[tuple[int, int, int, int]]) -> None:
+    """Write where the text hides no other label and the least of any crack."""
     text, font, height_factor = label_text(crack), cv2.FONT_HERSHEY_SIMPLEX, 0.42 * size
     (width, height), below = cv2.getTextSize(text, font, height_factor, size)
-    left, top, _, box_height = crack.bounding_box
-    x = min(max(left, 2), max(2, picture.shape[1] - width - 4))
-    line = height + below + 4
-    # beside the crack, above it if there is room, and not over another label
-    wanted = [top - 4, top + box_height + line] + [top + k * line for k in range(1, 40)]
-    for y in wanted:
-        box = (x, y - height, width, height + below)
-        inside = 0 <= box[1] and y + below < picture.shape[0]
-        if inside and not any(_overlap(box, other) for other in taken):
-            break
-    else:
+    width, height = width + 4, height + below + 4
+    left, top, box_width, box_height = crack.bounding_box
+    places = [(left, top - height), (left, top + box_height), (left + box_width, top),
+              (left - width, top), (left + box_width - width, top - height),
+              *((left, top + k * height) for k in range(1, 12))]
+    free: list[tuple[int, tuple[int, int, int, int]]] = []
+    for x, y in places:
+        x = min(max(x, 0), max(0, picture.shape[1] - width))
+        box = (x, y, width, height)
+        if 0 <= y <= picture.shape[0] - height and not any(_overlap(box, b) for b in taken):
+            free.append((int(np.count_nonzero(mask[y:y + height, x:x + width])), box))
+    if not free:
         return
-    taken.append(box)
-    cv2.rectangle(picture, (x - 2, y - height - 2), (x + width + 2, y + below), (0, 0, 0), -1)
-    cv2.putText(picture, text, (x, y), font, height_factor, (255, 255, 255), size, cv2.LINE_AA)
+    _, (x, y, *_) = best = min(free, key=lambda place: place[0])
+    taken.append(best[1])
+    cv2.rectangle(picture, (x, y), (x + width, y + height), (0, 0, 0), -1)
+    cv2.putText(picture, text, (x + 2, y + height - below - 2), font, height_factor,
+                (255, 255, 255), size, cv2.LINE_AA)
 
 
 def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
