@@ -7,19 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 import threading
+import time
 from typing import Any, ClassVar
 
-from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.time import Time
 
 from tunnel_crack_ros.nodes import parameters as ros_parameters
+from tunnel_crack_ros.nodes.allocator import give_back_memory
 from tunnel_crack_ros.nodes.conversions import FrameMessage
 from tunnel_crack_ros.nodes.counters import CameraCounters, StageTimes
-from tunnel_crack_ros.nodes.diagnostics import diagnostic_array
+from tunnel_crack_ros.nodes.diagnostics import Diagnostics
 from tunnel_crack_ros.nodes.frame_slots import FrameSlots
 from tunnel_crack_ros.nodes.matched_subscription import MatchedSubscription
 from tunnel_crack_ros.nodes.parameters import parameter
@@ -97,15 +98,16 @@ class CameraNode(LifecycleNode):
         self._slots: FrameSlots[FrameMessage] | None = None
         self._worker: threading.Thread | None = None
         self._inputs: list[MatchedSubscription] = []
-        self.diagnosed_bad: dict[str, int] = {}
+        self._warned: dict[tuple[str, str], float] = {}
         self.active = False
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._diagnostics = Diagnostics(self)
         # steady: diagnostics and matching go on while a bag, and the ROS clock, stand still
         self.create_timer(_DIAGNOSTICS_S, self._publish_diagnostics, clock=self._steady)
         self.create_timer(_LOOK_AROUND_S, self._match_publishers, clock=self._steady)
         if self.parameters.autostart:
             self._autostart = self.create_timer(0.0, self._start, clock=self._steady)
+        self._survive_wrong_transitions()
 
     # ---- life -------------------------------------------------------------------------------
 
@@ -120,9 +122,13 @@ class CameraNode(LifecycleNode):
             self.model = self.make_outputs()
         except (ModelError, OSError) as error:
             return self._fail(str(error))
+        except Exception as error:  # rclpy would swallow it without a word
+            return self._fail(f'{type(error).__name__}: {error}')
         self.problem = ''
         self.get_logger().info(f'{self.model.card.identity} runs on {self.model.provider}; '
                                f"cameras: {', '.join(self.parameters.cameras)}")
+        if self.model.fallback:
+            self.get_logger().warning(self.model.fallback)
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -131,7 +137,13 @@ class CameraNode(LifecycleNode):
         self._worker = threading.Thread(target=self._work, args=(self._slots,), daemon=True,
                                         name='worker')
         self._worker.start()
-        self._inputs = [self._subscribe(camera) for camera in self.parameters.cameras]
+        try:
+            for camera in self.parameters.cameras:
+                self._inputs.append(self._subscribe(camera))
+        except Exception as error:  # rclpy would swallow it without a word
+            self._stop()
+            self.get_logger().error(f'cannot activate: {type(error).__name__}: {error}')
+            return TransitionCallbackReturn.FAILURE
         self.active = True
         return super().on_activate(state)
 
@@ -144,6 +156,7 @@ class CameraNode(LifecycleNode):
         """Drop the model, and its memory, and the publishers."""
         self.drop_outputs()
         self.model = None
+        give_back_memory()
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -222,14 +235,19 @@ class CameraNode(LifecycleNode):
 
     def _drop(self, camera: str, message: FrameMessage, reason: str, error: Exception) -> None:
         self.counters[camera].drop(reason)
+        # rclpy's own throttle goes by the line of code: one camera would hush all others
+        now = time.monotonic()
+        if now - self._warned.get((camera, reason), -_WARN_EVERY_S) < _WARN_EVERY_S:
+            return
+        self._warned[camera, reason] = now
         stamp = message.header.stamp
         self.get_logger().warning(
-            f"{camera}: frame {stamp.sec}.{stamp.nanosec:09d} dropped ({reason}): "
-            f"{type(error).__name__ + ': ' if reason == 'error' else ''}{error}",
-            throttle_duration_sec=_WARN_EVERY_S)
+            f'{camera}: frame {stamp.sec}.{stamp.nanosec:09d} dropped ({reason}): '
+            f"{type(error).__name__ + ': ' if reason == 'error' else ''}{error}")
 
     def _note_latency(self, message: FrameMessage) -> None:
-        age = (self.get_clock().now() - Time.from_msg(message.header.stamp)).nanoseconds * 1e-9
+        stamp = message.header.stamp  # not by rclpy.time.Time: it raises on negative seconds
+        age = self.get_clock().now().nanoseconds * 1e-9 - (stamp.sec + stamp.nanosec * 1e-9)
         if 0.0 <= age < 3600.0:  # a camera or bag with a clock of its own has no age
             self.times.add('since stamp', age)
 
@@ -255,6 +273,8 @@ class CameraNode(LifecycleNode):
 
     def _start(self) -> None:
         self.destroy_timer(self._autostart)
+        if self.model is not None or self.problem:  # a lifecycle manager was faster
+            return
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
@@ -265,9 +285,27 @@ class CameraNode(LifecycleNode):
         self.model = None
         return TransitionCallbackReturn.FAILURE
 
+    def _survive_wrong_transitions(self) -> None:
+        """Answer a transition that the state does not allow with 'no' instead of dying of it.
+
+        rclpy lets the state machine's exception out of the service, which ends the executor.
+        """
+        change_state = self._service_change_state.callback
+
+        def answer(request: ChangeState.Request,
+                   response: ChangeState.Response) -> ChangeState.Response:
+            try:
+                return change_state(request, response)
+            except RuntimeError as error:
+                self.get_logger().warning(f'transition refused: {error}')
+                response.success = False
+                return response
+
+        self._service_change_state.callback = answer
+
     def _on_set_parameters(self, given: list[Parameter]) -> SetParametersResult:
         reason = ros_parameters.reason_to_change_nothing(
-            self.parameters_type, given, configured=self.model is not None)
+            self.parameters_type, given, self.parameters if self.model is not None else None)
         if reason:
             return SetParametersResult(successful=False, reason=reason)
         known = {p.name: p.value for p in given
@@ -282,4 +320,4 @@ class CameraNode(LifecycleNode):
 
     def _publish_diagnostics(self) -> None:
         if self.context.ok():
-            self._diagnostics.publish(diagnostic_array(self, self._inputs))
+            self._diagnostics.publish(self._inputs)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 import threading
 import time
 
@@ -14,41 +15,61 @@ import numpy as np
 _KEPT = 512  # stage times kept for the median and 95th percentile
 
 
+@dataclass(frozen=True)
+class Counts:
+    """What became of one camera's frames. Received = done + dropped + waiting."""
+
+    received: int
+    done: int
+    unknown: int
+    """Of those done, the frames that could not be judged."""
+    dropped: dict[str, int]
+    """Reason -> frames: `overtaken` by a newer one, `bad input`, `model error`, ..."""
+    lost_on_the_way: int
+    """Frames that the middleware reports as lost before they reached the node."""
+
+    @property
+    def waiting(self) -> int:
+        """Return how many frames wait for the worker or are being worked on."""
+        return self.received - self.done - sum(self.dropped.values())
+
+
 class CameraCounters:
-    """Counts of one camera. Received = done + dropped (by reason) + waiting, at any time."""
+    """Counts of one camera's frames, written by several threads."""
 
     def __init__(self) -> None:
         """Start at zero."""
         self._lock = threading.Lock()
-        self.received = 0
-        self.done = 0
-        self.unknown = 0
-        self.dropped: Counter[str] = Counter()
-        """Reason -> frames: `overtaken` by a newer one, `bad input`, `model error`, ..."""
-        self.lost_on_the_way = 0
-        """Frames that the middleware reports as lost before they reached the node."""
+        self._received = self._done = self._unknown = self._lost = 0
+        self._dropped: Counter[str] = Counter()
 
     def receive(self) -> None:
         """Count a frame that came in."""
         with self._lock:
-            self.received += 1
+            self._received += 1
 
     def finish(self, unknown: bool = False) -> None:
         """Count a frame whose result was published."""
         with self._lock:
-            self.done += 1
-            self.unknown += unknown
+            self._done += 1
+            self._unknown += unknown
 
     def drop(self, reason: str, frames: int = 1) -> None:
         """Count frames that get no result."""
         if frames:
             with self._lock:
-                self.dropped[reason] += frames
+                self._dropped[reason] += frames
 
     def lose(self, frames: int) -> None:
         """Count frames that the middleware lost."""
         with self._lock:
-            self.lost_on_the_way += frames
+            self._lost += frames
+
+    def counts(self) -> Counts:
+        """Return all counts of one moment."""
+        with self._lock:
+            return Counts(self._received, self._done, self._unknown, dict(self._dropped),
+                          self._lost)
 
 
 class StageTimes:

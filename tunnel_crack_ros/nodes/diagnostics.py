@@ -3,29 +3,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from tunnel_crack_ros.nodes.counters import CameraCounters
+from tunnel_crack_ros.nodes.counters import Counts
 from tunnel_crack_ros.nodes.matched_subscription import MatchedSubscription
 
 if TYPE_CHECKING:
     from tunnel_crack_ros.nodes.camera_node import CameraNode
 
+_HARMLESS = ('overtaken', 'deactivated')  # dropped for a reason that is no fault of the frame
 
-def diagnostic_array(node: CameraNode, inputs: Sequence[MatchedSubscription]) -> DiagnosticArray:
-    """Tell how a node does: one status for the node, one for each camera.
 
-    Stamped with the node's clock, so that a replayed bag's diagnostics carry the bag's time.
+class Diagnostics:
+    """Tells in /diagnostics how a node does: one status for the node, one for each camera.
+
+    Counts are since the node was configured; a level and its message are about what is new since
+    the report before.
     """
-    array = DiagnosticArray(status=[_node_status(node)])
-    array.header.stamp = node.get_clock().now().to_msg()
-    topics = dict(zip(node.parameters.cameras, inputs))
-    array.status += [_camera_status(node, camera, counters, topics.get(camera))
-                     for camera, counters in node.counters.items()]
-    return array
+
+    def __init__(self, node: CameraNode) -> None:
+        """Make the publisher."""
+        self._node = node
+        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._before: dict[str, Counts] = {}
+
+    def publish(self, inputs: Sequence[MatchedSubscription]) -> None:
+        """Publish one report, stamped with the node's clock: a replayed bag's time.
+
+        :param inputs: the cameras' subscriptions, in the cameras' order; empty when not active.
+        """
+        node = self._node
+        topics = dict(zip(node.parameters.cameras, inputs))
+        counts = {camera: counters.counts() for camera, counters in node.counters.items()}
+        array = DiagnosticArray(status=[_node_status(node)])
+        array.header.stamp = node.get_clock().now().to_msg()
+        name = node.get_fully_qualified_name().lstrip('/')
+        array.status += [
+            _camera_status(f'{name}: {camera}', camera, now, news(now, self._before.get(camera)),
+                           topics.get(camera))
+            for camera, now in counts.items()]
+        self._before = counts
+        self._publisher.publish(array)
+
+
+def news(now: Counts, before: Counts | None) -> Mapping[str, int]:
+    """Return what was dropped, by reason, or lost (`lost`) since the report before.
+
+    :param before: counts of the report before; None, or larger ones of an earlier life: of none.
+    """
+    if before is None or before.received > now.received:
+        return now.dropped | {'lost': now.lost_on_the_way}
+    return {reason: count - before.dropped.get(reason, 0)
+            for reason, count in now.dropped.items()} | {
+                'lost': now.lost_on_the_way - before.lost_on_the_way}
 
 
 def _node_status(node: CameraNode) -> DiagnosticStatus:
@@ -35,6 +68,8 @@ def _node_status(node: CameraNode) -> DiagnosticStatus:
         status.level, status.message = DiagnosticStatus.ERROR, node.problem
     elif node.model is None:
         status.level, status.message = DiagnosticStatus.WARN, 'not configured'
+    elif node.model.fallback:
+        status.level, status.message = DiagnosticStatus.WARN, node.model.fallback
     else:
         status.message = 'running' if node.active else 'configured, not active'
     values: list[tuple[str, object]] = []
@@ -47,36 +82,37 @@ def _node_status(node: CameraNode) -> DiagnosticStatus:
     return status
 
 
-def _camera_status(node: CameraNode, camera: str, counters: CameraCounters,
+def _camera_status(name: str, camera: str, counts: Counts, new: Mapping[str, int],
                    subscription: MatchedSubscription | None) -> DiagnosticStatus:
-    status = DiagnosticStatus(name=f"{node.get_fully_qualified_name().lstrip('/')}: {camera}",
-                              level=DiagnosticStatus.OK, message='ok', hardware_id=camera)
-    status.level, status.message = _judge(node, camera, counters, subscription)
+    level, message = _judge(counts, new, subscription)
     values: list[tuple[str, object]] = [
-        ('frames in', counters.received), ('done', counters.done), ('unknown', counters.unknown),
-        ('dropped', sum(counters.dropped.values())),
-        *((f'dropped: {reason}', count) for reason, count in sorted(counters.dropped.items())),
-        ('lost on the way', counters.lost_on_the_way)]
+        ('frames in', counts.received), ('done', counts.done), ('unknown', counts.unknown),
+        ('waiting', counts.waiting), ('dropped', sum(counts.dropped.values())),
+        *((f'dropped: {reason}', count) for reason, count in sorted(counts.dropped.items())),
+        ('lost on the way', counts.lost_on_the_way)]
     if subscription is not None:
         values += [('topic', subscription.topic), ('publishers', subscription.publishers)]
-    status.values = [KeyValue(key=key, value=str(value)) for key, value in values]
-    return status
+    return DiagnosticStatus(name=name, level=level, message=message, hardware_id=camera,
+                            values=[KeyValue(key=key, value=str(value)) for key, value in values])
 
 
-def _judge(node: CameraNode, camera: str, counters: CameraCounters,
+def _judge(counts: Counts, new: Mapping[str, int],
            subscription: MatchedSubscription | None) -> tuple[bytes, str]:
-    bad = sum(count for reason, count in counters.dropped.items() if reason not in
-              ('overtaken', 'deactivated'))
+    bad = {reason: count for reason, count in new.items()
+           if count and reason not in (*_HARMLESS, 'lost')}
+    if bad:
+        return DiagnosticStatus.ERROR, 'frames dropped: ' + ', '.join(
+            f'{count} {reason}' for reason, count in sorted(bad.items()))
     if subscription is None:
         return DiagnosticStatus.OK, 'not active'
-    if bad > node.diagnosed_bad.get(camera, 0):
-        node.diagnosed_bad[camera] = bad
-        return DiagnosticStatus.ERROR, f'{bad} frames could not be worked on'
     if not subscription.publishers:
         return DiagnosticStatus.WARN, f'nobody publishes {subscription.topic}'
-    if not counters.received:
+    if not counts.received:
         return DiagnosticStatus.WARN, f'no frame on {subscription.topic} yet'
-    if counters.lost_on_the_way:
-        return DiagnosticStatus.WARN, (f'{counters.lost_on_the_way} frames lost on the way: '
+    if new['lost']:
+        return DiagnosticStatus.WARN, (f"{new['lost']} frames lost on the way: "
                                        'see the Fast DDS profile in the README')
+    if new.get('overtaken'):
+        return DiagnosticStatus.WARN, (f"{new['overtaken']} frames overtaken by newer ones: "
+                                       'the camera is faster than this node')
     return DiagnosticStatus.OK, 'ok'

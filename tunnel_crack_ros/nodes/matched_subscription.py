@@ -6,17 +6,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.event_handler import (
-    QoSMessageLostInfo,
-    QoSRequestedIncompatibleQoSInfo,
-    SubscriptionEventCallbacks,
-    UnsupportedEventTypeError,
-)
 from rclpy.node import Node
 from rclpy.qos import qos_policy_name_from_kind
 from rclpy.subscription import Subscription
 
 from tunnel_crack_ros.nodes.qos import to_match_publishers
+
+try:
+    from rclpy import event_handler as events
+except ImportError:  # Humble's name of the module
+    from rclpy import qos_event as events  # type: ignore[no-redef]
 
 
 class MatchedSubscription:
@@ -32,16 +31,16 @@ class MatchedSubscription:
         :param on_lost: called with the number of messages the middleware lost.
         """
         self.topic = node.resolve_topic_name(topic)
+        self._name = topic  # what rclpy takes: it applies remappings itself, and only once
         self._node, self._kind, self._callback, self._on_lost = node, kind, callback, on_lost
         self._qos = to_match_publishers(node, topic)
         self._subscription: Subscription | None = self._subscribe()
 
     def match(self) -> None:
         """Look at the publishers and subscribe anew if they changed. Call it now and then."""
-        qos = to_match_publishers(self._node, self.topic)
-        offers = self._node.count_publishers(self.topic)
-        if not offers or self._subscription is None:
+        if self._subscription is None or not self.publishers:
             return
+        qos = to_match_publishers(self._node, self._name)
         if (qos.reliability, qos.durability) != (self._qos.reliability, self._qos.durability):
             self._node.destroy_subscription(self._subscription)
             self._qos = qos
@@ -59,23 +58,23 @@ class MatchedSubscription:
         return int(self._node.count_publishers(self.topic))
 
     def _subscribe(self) -> Subscription:
-        events = SubscriptionEventCallbacks(
+        callbacks = events.SubscriptionEventCallbacks(
             incompatible_qos=self._warn_incompatible, message_lost=self._lost,
             use_default_callbacks=False)
         try:
             return self._node.create_subscription(
-                self._kind, self.topic, self._callback, self._qos, event_callbacks=events)
-        except UnsupportedEventTypeError:  # not every middleware reports lost messages
+                self._kind, self._name, self._callback, self._qos, event_callbacks=callbacks)
+        except events.UnsupportedEventTypeError:  # not every middleware reports lost messages
             return self._node.create_subscription(
-                self._kind, self.topic, self._callback, self._qos)
+                self._kind, self._name, self._callback, self._qos)
 
-    def _warn_incompatible(self, event: QoSRequestedIncompatibleQoSInfo) -> None:
+    def _warn_incompatible(self, event: events.QoSRequestedIncompatibleQoSInfo) -> None:
         policy = qos_policy_name_from_kind(event.last_policy_kind)
         self._node.get_logger().warning(
             f"{self.topic}: a publisher's {policy} does not fit what this node asks for "
             f'({self._qos.reliability.name}, {self._qos.durability.name}): '
             'none of its messages arrive')
 
-    def _lost(self, event: QoSMessageLostInfo) -> None:
+    def _lost(self, event: events.QoSMessageLostInfo) -> None:
         if self._on_lost is not None:
             self._on_lost(event.total_count_change)

@@ -101,11 +101,12 @@ def read(node: Node, kind: type[Parameters],
 
 
 def reason_to_change_nothing(kind: type[Any], parameters: Sequence[Parameter],
-                             configured: bool) -> str:
+                             in_use: Any = None) -> str:
     """Say why a request to set parameters is refused as a whole.
 
     :param parameters: as the set-parameters callback gets them.
-    :param configured: the node is configured, so that only live parameters may change.
+    :param in_use: the values the node is configured with, so that only live parameters may
+        change; None: it is not configured. A parameter file set again as it stands is no change.
     :return: the reason; '' when all are fine.
     """
     entries = {entry.name: entry for entry in fields(kind)}
@@ -116,7 +117,8 @@ def reason_to_change_nothing(kind: type[Any], parameters: Sequence[Parameter],
         reason = reason_to_refuse(entry, given.value)
         if reason:
             return reason
-        if configured and not limits_of(entry).live:
+        changed = in_use is not None and given.value != getattr(in_use, given.name)
+        if changed and not limits_of(entry).live:
             return (f"parameter '{given.name}' changes only before the node is configured: "
                     'deactivate and clean up first')
     return ''
@@ -149,7 +151,7 @@ def reason_to_refuse(entry: Field[Any], value: Any) -> str:
     return ''
 
 
-_type_names = {bool: 'true or false', int: 'a whole number', float: 'a decimal number',
+_type_names = {bool: 'true or false', int: 'a whole number', float: 'a decimal number such as 1.0',
                str: 'a string'}
 
 

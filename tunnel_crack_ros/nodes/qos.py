@@ -21,10 +21,9 @@ def to_match_publishers(node: Node, topic: str) -> QoSProfile:
     effort, which fits any publisher. The same for transient local. Without a publisher: as
     sensor data.
 
-    :param topic: relative or absolute name.
+    :param topic: name before remapping, relative or absolute.
     """
-    offers = [info.qos_profile for info in
-              node.get_publishers_info_by_topic(node.resolve_topic_name(topic))]
+    offers = [info.qos_profile for info in node.get_publishers_info_by_topic(topic)]
     reliable = bool(offers) and all(
         offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers)
     local = bool(offers) and all(

@@ -4,46 +4,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-import ctypes
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
-_M_TRIM_THRESHOLD = -1
-_M_MMAP_THRESHOLD = -3
-
-
-def keep_large_buffers() -> bool:
-    """Let glibc keep the memory of large frames instead of giving it back after each.
-
-    Page faults of fresh memory are two thirds of the cost of receiving an image.
-
-    :return: whether the C library took the setting.
-    """
-    try:
-        libc = ctypes.CDLL('libc.so.6')
-        return bool(libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
-                    and libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1))
-    except (OSError, AttributeError):  # no glibc
-        return False
+from tunnel_crack_ros.nodes.allocator import keep_large_buffers
 
 
 def run_node(make: Callable[[], Node]) -> None:
-    """Run a node until it is told to stop.
+    """Run a node until it is told to stop: SIGINT and SIGTERM are a good end, exit code 0.
 
     :param make: makes the node once rclpy runs.
     """
     keep_large_buffers()
     rclpy.init()
-    node = make()
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
+    node = None
     try:
+        node = make()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except Exception:
+        # a signal takes the context away from under whatever callback is running
+        if rclpy.ok():
+            raise
     finally:
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.try_shutdown()
+        try:
+            if node is not None:
+                node.destroy_node()
+            rclpy.try_shutdown()
+        except KeyboardInterrupt:  # an impatient second Ctrl+C
+            pass

@@ -100,8 +100,8 @@ class SegmenterNode(CameraNode):
         model = Model.load(p.model or SEGMENTER, task='segmenter', wanted_providers=p.providers,
                            require_gpu=p.require_gpu, threads=p.threads)
         self._segmenter = CrackSegmenter(model, p.chosen_threshold, p.max_pixels, p.min_area_px)
-        self._outputs = {camera: self._camera_outputs(camera) for camera in p.cameras}
         for camera in p.cameras:
+            self._outputs[camera] = self._camera_outputs(camera)
             self._optics += [
                 MatchedSubscription(self, CameraInfo, f'{camera}/camera_info',
                                     partial(self._on_camera_info, camera)),

@@ -104,7 +104,8 @@ def rgb_from_raw(data: bytes | memoryview | npt.NDArray[np.uint8], *, width: int
     16-bit pixels keep their upper byte: black stays black and full scale stays white.
 
     :return: uint8, H x W x 3, RGB; for `rgb8` a read-only view of `data`.
-    :raises FrameError: as `pixels_of`; or an odd size of a Bayer or YUV image.
+    :raises FrameError: as `pixels_of`; or an odd width of a YUV image, or a Bayer image of less
+        than 3 x 3 px.
     """
     pixels = pixels_of(data, width=width, height=height, step=step, encoding=encoding,
                        big_endian=big_endian)
@@ -113,6 +114,9 @@ def rgb_from_raw(data: bytes | memoryview | npt.NDArray[np.uint8], *, width: int
         pixels = (pixels.astype(np.uint16, copy=False) >> 8).astype(np.uint8)
     if conversion is None:
         return pixels.astype(np.uint8, copy=False)
+    if encoding.startswith('bayer') and min(width, height) < 3:
+        # OpenCV makes black of it, which is no picture of anything
+        raise FrameError(f'{width} x {height} px of {encoding}, expected at least 3 x 3')
     try:
         return cv2.cvtColor(np.ascontiguousarray(pixels), conversion).astype(np.uint8, copy=False)
     except cv2.error as error:
@@ -140,6 +144,9 @@ def rgb_from_compressed(data: bytes | memoryview | npt.NDArray[np.uint8]) -> Rgb
     if bgr is None:
         start = bytes(raw[:4]).hex(' ')
         raise FrameError(f'{raw.size} bytes are no picture that OpenCV reads (start {start})')
+    if max(bgr.shape[:2]) > MAX_SIDE:
+        raise FrameError(f'size {bgr.shape[1]} x {bgr.shape[0]} px, '
+                         f'expected 1..{MAX_SIDE} px a side')
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 

@@ -24,9 +24,12 @@ class ModelError(RuntimeError):
 class Model:
     """An ONNX model of the project's contract: uint8 RGB in, float32 probabilities out."""
 
-    def __init__(self, card: ModelCard, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, card: ModelCard, session: onnxruntime.InferenceSession,
+                 fallback: str = '') -> None:
         """Wrap a session; use `Model.load`."""
         self.card = card
+        self.fallback = fallback
+        """What is wrong when another provider runs the model than was asked for; else ''."""
         self._session = session
         self._output = _OUTPUTS[card.task][0]
 
@@ -69,7 +72,8 @@ class Model:
         except Exception as error:  # ONNX Runtime raises several types of its own
             raise ModelError(f'{file}: ONNX Runtime cannot load it: {error}') from error
         _check_graph(file, card, session)
-        model = cls(card, session)
+        model = cls(card, session, providers.fallback(
+            wanted_providers, onnxruntime.get_available_providers(), session.get_providers()[0]))
         if require_gpu and model.provider not in providers.GPU:
             raise ModelError(f'{card.name}: runs on {model.provider}, but require_gpu is set; '
                              f"available: {', '.join(onnxruntime.get_available_providers())}")
@@ -93,6 +97,10 @@ class Model:
         except Exception as error:  # ONNX Runtime raises several types of its own
             raise ModelError(f'{self.card.name}: inference failed on {images.shape}: {error}') \
                 from error
+        # a NaN is not above any threshold: a broken engine would pass for a sound lining
+        if not np.isfinite(result).all():
+            raise ModelError(f'{self.card.name}: inference on {images.shape} gave numbers that '
+                             'are not finite')
         return result
 
 
@@ -108,6 +116,10 @@ def _check_file(file: Path, card: ModelCard, task: str | None) -> None:
 
 
 def _check_graph(file: Path, card: ModelCard, session: onnxruntime.InferenceSession) -> None:
+    """Hold the graph's input and output against the contract. A dynamic side is no whole number.
+
+    :raises ModelError: they do not fit.
+    """
     inputs = {i.name: i for i in session.get_inputs()}
     outputs = {o.name: o for o in session.get_outputs()}
     if set(inputs) != {'image'} or inputs['image'].type != 'tensor(uint8)' \
@@ -120,3 +132,14 @@ def _check_graph(file: Path, card: ModelCard, session: onnxruntime.InferenceSess
         found = ', '.join(f'{o.name} {o.type} {o.shape}' for o in outputs.values())
         raise ModelError(f'{file}: output is {found}; '
                          f'expected {name} tensor(float) of rank {rank}')
+    size = [side for side in inputs['image'].shape[1:3] if isinstance(side, int)]
+    classes = outputs[name].shape[1]
+    if card.task == 'segmenter' and size:
+        raise ModelError(f'{file}: takes only pictures of {inputs["image"].shape[1:3]} '
+                         '(height, width), expected both sides dynamic')
+    if card.task == 'classifier' and size and tuple(size) != card.input_size[::-1]:
+        raise ModelError(f'{file}: takes pictures of {size} (height, width), the card says '
+                         f'{list(card.input_size[::-1])}')
+    if card.task == 'classifier' and isinstance(classes, int) and classes != len(card.classes):
+        raise ModelError(f'{file}: gives {classes} probabilities, the card says '
+                         f'{len(card.classes)} classes')

@@ -48,6 +48,8 @@ class ModelCard:
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise CardError(f"task is '{self.task}', expected one of {', '.join(TASKS)}")
+        if self.classes != ['background', 'crack']:
+            raise CardError(f'classes are {self.classes}, expected [background, crack]')
         if not 0.0 <= self.threshold <= 1.0:
             raise CardError(f'threshold is {self.threshold}, expected 0..1')
         width, height = self.input_size

@@ -45,6 +45,24 @@ def choose_providers(wanted: Sequence[str], available: Sequence[str],
     return [(_FULL_NAMES[name], _options(name, cache)) for name in dict.fromkeys(order)]
 
 
+def fallback(wanted: Sequence[str], available: Sequence[str], used: str) -> str:
+    """Say that a model does not run where it was asked to.
+
+    :param wanted: plain names as `choose_providers` takes them.
+    :param available: full names, from `onnxruntime.get_available_providers()`.
+    :param used: full name of the provider that the session really uses.
+    :return: one sentence; '' when the first choice is in use. Asked for the whole of PREFERENCE,
+        the first that this machine has counts as the first choice.
+    """
+    chosen = [name for name, _ in choose_providers(wanted, available)]
+    open_choice = not wanted or tuple(wanted) == PREFERENCE
+    first = plain_name(chosen[0]) if open_choice else wanted[0]
+    if plain_name(used) == first:
+        return ''
+    return (f'runs on {plain_name(used)} instead of {first}; ONNX Runtime has '
+            f"{', '.join(plain_name(name) for name in available)}")
+
+
 def _options(name: str, cache: Path | None) -> dict[str, Any]:
     if name == 'tensorrt' and cache is not None:
         return {'trt_engine_cache_enable': True, 'trt_engine_cache_path': str(cache),
