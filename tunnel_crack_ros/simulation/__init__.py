@@ -2,11 +2,23 @@
 """Simulated inspections of tunnel linings, with the truth about every crack."""
 
 from tunnel_crack_ros.simulation.frames import (
-    SimulatedCrack, SimulatedFrame, VisibleLine, render_frame, render_frames, render_single)
+    render_frame,
+    render_frames,
+    render_single,
+    SimulatedCrack,
+    SimulatedFrame,
+    VisibleLine,
+)
+from tunnel_crack_ros.simulation.inspection_bag import simulate, SimulatedInspection
 from tunnel_crack_ros.simulation.settings import (
-    CameraMount, SettingsError, SimulationSettings, spread_cameras)
+    CameraMount,
+    SettingsError,
+    SimulationSettings,
+    spread_cameras,
+)
 
 __all__ = [
-    'CameraMount', 'SettingsError', 'SimulatedCrack', 'SimulatedFrame', 'SimulationSettings',
-    'VisibleLine', 'render_frame', 'render_frames', 'render_single', 'spread_cameras',
+    'CameraMount', 'SettingsError', 'SimulatedCrack', 'SimulatedFrame',
+    'SimulatedInspection', 'SimulationSettings',
+    'VisibleLine', 'render_frame', 'render_frames', 'render_single', 'simulate', 'spread_cameras',
 ]

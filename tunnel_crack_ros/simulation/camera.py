@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """From reflectance to a picture: the vehicle's light, blur, exposure, sensor noise, JPEG."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -8,8 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tunnel_crack_ros.simulation.canvas import Plane
-from tunnel_crack_ros.simulation.view import View
+from tunnel_crack_ros.simulation.view import Plane, View
 
 CONDITIONS = ('good', 'too_dark', 'too_bright', 'blurred')
 # 4096 steps of linear light to 8-bit sRGB-like values: finer than the sensor's noise.
@@ -45,7 +46,7 @@ class Exposure:
 
     @classmethod
     def draw(cls, drive: np.random.Generator, frame: np.random.Generator, unusable_rate: float,
-             speed: float) -> 'Exposure':
+             speed: float) -> Exposure:
         """Draw a frame's exposure: what the whole drive shares, then what this frame adds.
 
         :param drive: generator of the camera, the same for all its frames.
@@ -106,7 +107,8 @@ def expose(rgb: Plane, view: View, exposure: Exposure, rng: np.random.Generator,
         plane += spread * _grain(rng, *plane.shape)
     np.clip(blurred, 0, 1, out=blurred)
     blurred *= 4095
-    return cv2.merge(list(np.take(_ENCODED, blurred.astype(np.uint16))))
+    return np.ascontiguousarray(
+        np.take(_ENCODED, blurred.astype(np.uint16)).transpose(1, 2, 0))
 
 
 @lru_cache(maxsize=1)
@@ -130,9 +132,10 @@ def jpeg(rgb: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     :param rgb: height x width x 3 uint8.
     :param quality: 0..100.
     """
-    return cv2.cvtColor(
-        cv2.imdecode(np.frombuffer(encode_jpeg(rgb, quality), np.uint8), cv2.IMREAD_COLOR),
-        cv2.COLOR_BGR2RGB)
+    decoded = cv2.imdecode(
+        np.frombuffer(encode_jpeg(rgb, quality), np.uint8), cv2.IMREAD_COLOR)
+    assert decoded is not None      # it has just been encoded
+    return np.ascontiguousarray(decoded[..., ::-1])
 
 
 def encode_jpeg(rgb: NDArray[np.uint8], quality: int) -> bytes:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A frame being painted: reflectance of the lining and what hides it."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import cv2
@@ -10,9 +12,7 @@ from numpy.typing import NDArray
 from tunnel_crack_ros.simulation.lining import Lining
 from tunnel_crack_ros.simulation.noise import lattice_noise
 from tunnel_crack_ros.simulation.seeds import seed_for
-from tunnel_crack_ros.simulation.view import Bounds, View
-
-Plane = NDArray[np.float32]
+from tunnel_crack_ros.simulation.view import Bounds, Plane, View
 
 
 @dataclass
@@ -33,11 +33,11 @@ class Canvas:
     down: int
 
     @classmethod
-    def of(cls, lining: Lining, view: View, rgb: Plane) -> 'Canvas':
+    def of(cls, lining: Lining, view: View, rgb: Plane) -> Canvas:
         """Begin a frame with the bare concrete, 3 x height x width."""
         return cls(lining, view, rgb, np.zeros(rgb.shape[1:], np.float32), view.down)
 
-    def window(self, part: Bounds) -> 'Canvas | None':
+    def window(self, part: Bounds) -> Canvas | None:
         """Return the canvas of a part of the lining only; painting there paints here.
 
         :param part: what is needed, mm; the window may show a little more.

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cracks of known course and width on the lining, and their exact share of every pixel."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunnel_crack_ros.simulation.noise import wander
-from tunnel_crack_ros.simulation.view import Bounds, View
+from tunnel_crack_ros.simulation.view import Bounds, Plane, View
 
 STEP_MM = 0.5           # distance of two vertices along a crack
 THINNEST_MM = 0.15      # a crack ends where it would be thinner
@@ -109,9 +111,10 @@ def draw_crack(
         at = int(rng.integers(40, len(parent.points) - 40))
         ahead = parent.points[at + 30] - parent.points[at - 30]
         turn = rng.choice([-1, 1]) * rng.uniform(0.4, 1.3)
+        start, opening = parent.points[at], float(parent.width[at])
         lines.append(_draw_line(
-            rng, *parent.points[at], np.arctan2(ahead[1], ahead[0]) + turn,
-            length * rng.uniform(0.15, 0.5), max(0.25, parent.width[at] * rng.uniform(0.4, 0.9)),
+            rng, float(start[0]), float(start[1]), float(np.arctan2(ahead[1], ahead[0])) + turn,
+            length * rng.uniform(0.15, 0.5), max(0.25, opening * rng.uniform(0.4, 0.9)),
             depth, wildness, taper=(0.0, 1.0)))
     return LiningCrack(
         crack_id, kind, tuple(lines),
@@ -177,8 +180,8 @@ class CrackCover:
     :param core: height x width bool, pixels through which a centre line runs.
     """
 
-    share: NDArray[np.float32]
-    swallowed: NDArray[np.float32]
+    share: Plane
+    swallowed: Plane
     core: NDArray[np.bool_]
 
     @property

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is built into a segmental lining or fixed to it: joints, pockets, holes, cables."""
 
+from __future__ import annotations
+
 import cv2
 import numpy as np
 
-from tunnel_crack_ros.simulation.canvas import Canvas, Plane
+from tunnel_crack_ros.simulation.canvas import Canvas
 from tunnel_crack_ros.simulation.seeds import rng_for
-from tunnel_crack_ros.simulation.view import Bounds
+from tunnel_crack_ros.simulation.view import Bounds, Plane
 
 
 def paint_joints(canvas: Canvas) -> None:
@@ -116,7 +118,7 @@ def paint_pockets(canvas: Canvas) -> None:
 
 def _pocket(canvas: Canvas, x: float, s: float, turn: float, length: float, wide: float,
             narrow: float, filled: bool, rust: float) -> None:
-    """A trapezoid recess whose deep end points away from the joint, with the bolt's nut."""
+    """Paint a trapezoid recess whose deep end points away from the joint, with the bolt's nut."""
     cos, sin = np.cos(turn), np.sin(turn)
     towards = np.array([[cos, sin], [-sin, cos]])       # rows: along the bolt, across it
 
@@ -158,7 +160,7 @@ def _pocket(canvas: Canvas, x: float, s: float, turn: float, length: float, wide
 
 def _grout_hole(canvas: Canvas, x: float, s: float, radius: float, rng: np.random.Generator,
                 ) -> None:
-    """A round hole with its plug, often with a ring of smeared mortar around it."""
+    """Paint a round hole with its plug, often with a ring of smeared mortar around it."""
     dx, ds = canvas.from_x(x), canvas.from_s(s)
     r = np.hypot(dx, ds)
     smear = rng.uniform(1.3, 2.6) * radius
@@ -212,14 +214,15 @@ def paint_cables(canvas: Canvas) -> None:
             x = (cell + rng.random()) * spacing
             tone = rng.uniform(0.12, 0.5)
             width = rng.uniform(14, 34)
-            _tube(canvas, canvas.from_x(x), width, (tone, tone, tone * rng.uniform(0.85, 1)), False)
+            colour = (tone, tone, tone * rng.uniform(0.85, 1))
+            _tube(canvas, canvas.from_x(x), width, colour, False)
             for clip in range(int(view.bounds.s_min // 700), int(view.bounds.s_max // 700) + 1):
                 _bracket(canvas, x, clip * 700.0 + 40, clip * 700.0 + 62, rng, width + 26)
 
 
 def _tube(canvas: Canvas, across: Plane, width: float, colour: tuple[float, float, float],
           glossy: bool) -> None:
-    """A round cable or pipe, ``across`` mm from its axis, with its shadow on the lining."""
+    """Paint a round cable or pipe, ``across`` mm from its axis, with its shadow on the lining."""
     stand_off = 0.7 * width
     if np.abs(across).min() > 3 * width:
         return
@@ -237,7 +240,7 @@ def _tube(canvas: Canvas, across: Plane, width: float, colour: tuple[float, floa
 
 def _bracket(whole: Canvas, x: float, s_min: float, s_max: float, rng: np.random.Generator,
              width: float = 42.0) -> None:
-    """A flat steel strip around the ring, galvanised, with a bolt at each end."""
+    """Paint a flat steel strip around the ring, galvanised, with a bolt at each end."""
     half = width / 2
     corners = np.array([[x - half, s_min], [x + half, s_min], [x + half, s_max],
                         [x - half, s_max]])

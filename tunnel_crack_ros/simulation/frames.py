@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Render frames of a simulated drive, each with its ground truth."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -8,16 +10,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tunnel_crack_ros.simulation.camera import Exposure, expose, jpeg
+from tunnel_crack_ros.simulation.camera import expose, Exposure, jpeg
 from tunnel_crack_ros.simulation.canvas import Canvas
 from tunnel_crack_ros.simulation.cracks import (
-    STEP_MM, CrackCover, CrackLine, LiningCrack, cover, draw_crack)
+    cover,
+    CrackCover,
+    CrackLine,
+    draw_crack,
+    LiningCrack,
+    STEP_MM,
+)
 from tunnel_crack_ros.simulation.fittings import paint_cables, paint_joints, paint_pockets
-from tunnel_crack_ros.simulation.lining import Lining, concrete
+from tunnel_crack_ros.simulation.lining import concrete, Lining
 from tunnel_crack_ros.simulation.seeds import rng_for, seed_for
 from tunnel_crack_ros.simulation.settings import CameraMount, SimulationSettings
 from tunnel_crack_ros.simulation.stains import paint_efflorescence, paint_marks, paint_stains
-from tunnel_crack_ros.simulation.view import View
+from tunnel_crack_ros.simulation.view import Plane, View
 
 
 @dataclass(frozen=True)
@@ -200,7 +208,7 @@ def render_single(
 
 
 def _crack_in_sight(
-    rng: np.random.Generator, view: View, hidden: NDArray[np.float32], number: int,
+    rng: np.random.Generator, view: View, hidden: Plane, number: int,
     max_width: float,
 ) -> LiningCrack:
     """Draw cracks until one runs for a good part through what the frame shows."""
@@ -283,7 +291,7 @@ def _in_sight(view: View, line: CrackLine, seen: NDArray[np.bool_]) -> list[Visi
     """Cut a line into the stretches that lie in the frame with nothing before them."""
     pixels = view.to_px(line.points)
     nearest = np.round(pixels).astype(int)
-    inside = ((nearest >= 0) & (nearest < (view.width, view.height))).all(axis=1)
+    inside = np.asarray(((nearest >= 0) & (nearest < (view.width, view.height))).all(axis=1))
     inside[inside] = seen[nearest[inside, 1], nearest[inside, 0]]
     edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(np.int8)))
     return [

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A tunnel: its style, its layout, and the bare concrete of its lining."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from tunnel_crack_ros.simulation.cracks import LONGEST_MM, LiningCrack, draw_crack
+from tunnel_crack_ros.simulation.cracks import draw_crack, LiningCrack, LONGEST_MM
 from tunnel_crack_ros.simulation.noise import lattice_noise
 from tunnel_crack_ros.simulation.seeds import rng_for, seed_for
-from tunnel_crack_ros.simulation.view import Bounds, View
+from tunnel_crack_ros.simulation.view import Bounds, Plane, View
 
 CRACK_CELL_MM = 1200.0
 
@@ -45,7 +46,7 @@ class Lining:
     dirt: float             # 0..1, dust and soot
 
     @classmethod
-    def draw(cls, seed: int, crack_density: float, max_crack_width: float) -> 'Lining':
+    def draw(cls, seed: int, crack_density: float, max_crack_width: float) -> Lining:
         """Draw a tunnel."""
         rng = rng_for(seed, 'lining')
         warm = rng.normal(0.0, 0.035)
@@ -102,12 +103,12 @@ def _cracks_of_cell(lining: Lining, column: int, row: int) -> tuple[LiningCrack,
         for i in range(min(count, 100)))
 
 
-def concrete(lining: Lining, view: View) -> NDArray[np.float32]:
+def concrete(lining: Lining, view: View) -> Plane:
     """Render the bare concrete: cloudiness, grain, formwork marks, bug holes.
 
     :return: 3 x height x width float32, reflectance of R, G, B, linear, 0..1.
     """
-    def noise(what: str, cell_mm: float, stretch: float = 1.0) -> NDArray[np.float32]:
+    def noise(what: str, cell_mm: float, stretch: float = 1.0) -> Plane:
         return lattice_noise(view, seed_for(lining.seed, what), cell_mm, stretch)
 
     cloud, hand, thumb = noise('cloud', 700), noise('hand', 170), noise('thumb', 46)
@@ -148,12 +149,12 @@ def concrete(lining: Lining, view: View) -> NDArray[np.float32]:
         tone * (lining.tint[2] - 1.4 * drift)])
 
 
-def _ramp(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
+def _ramp(values: Plane, low: float, high: float) -> Plane:
     """Rise from 0 at ``low`` to 1 at ``high``."""
     return np.clip((values - low) / (high - low), 0, 1)
 
 
-def _boards(lining: Lining, view: View) -> NDArray[np.float32]:
+def _boards(lining: Lining, view: View) -> Plane:
     """Tone of formwork boards that run around the ring: each its own, fine ridges between."""
     x = view.x_grid + np.float32(view.x % (lining.boards * 997))
     board = np.floor(x / lining.boards)
@@ -165,7 +166,7 @@ def _boards(lining: Lining, view: View) -> NDArray[np.float32]:
     return tone
 
 
-def _segment_tone(lining: Lining, view: View) -> NDArray[np.float32]:
+def _segment_tone(lining: Lining, view: View) -> Plane:
     """Tone of each cast segment: every one has its own batch of cement."""
     ring = np.floor((view.x_grid + np.float64(view.x)) / lining.ring_width).astype(int)
     first, last = int(ring.min()), int(ring.max())
@@ -179,7 +180,7 @@ def _segment_tone(lining: Lining, view: View) -> NDArray[np.float32]:
     return tone
 
 
-def _pore_shade(lining: Lining, view: View) -> NDArray[np.float32]:
+def _pore_shade(lining: Lining, view: View) -> Plane:
     """Return what bug holes leave of the light: dark pits with a lit lower lip."""
     cell = 150.0
     shade = np.ones((view.height, view.width), np.float32)

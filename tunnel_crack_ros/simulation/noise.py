@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Endless noise on the lining: any place can be sampled alone and always reads the same."""
 
+from __future__ import annotations
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tunnel_crack_ros.simulation.view import View
+from tunnel_crack_ros.simulation.view import Plane, View
 
 
 def lattice_noise(
     view: View, seed: int, cell_mm: float, stretch: float = 1.0,
-) -> NDArray[np.float32]:
+) -> Plane:
     """Sample smooth value noise on the lining.
 
     Every node of a grid fixed to the lining has a random value, hashed from its place; pixels
@@ -55,7 +57,7 @@ def lattice_noise(
         borderMode=cv2.BORDER_REPLICATE)
 
 
-def _hashed(seed: int, first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.float32]:
+def _hashed(seed: int, first: NDArray[np.int64], last: NDArray[np.int64]) -> Plane:
     """Give the grid nodes from ``first`` to ``last`` (x, s) their random values, +-sqrt(3)."""
     with np.errstate(over='ignore'):   # wrap-around is what mixes the bits
         columns = np.arange(first[0], last[0]).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)

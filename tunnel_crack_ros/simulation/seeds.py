@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random numbers that depend only on what they are for, never on what was drawn before."""
 
+from __future__ import annotations
+
 import zlib
 
 import numpy as np

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What can be set about a simulated inspection, in which units and ranges."""
 
-import math
-import re
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
+import math
+import re
 from typing import Any
 
 TRANSPORTS = ('compressed', 'raw')
@@ -61,7 +63,7 @@ class SimulationSettings:
     speed: float = 0.4              # of the vehicle, m/s; 0..5
     start_chainage: float = 20.0    # of the first frame, m; 0..100000
     standoff: float = 1.2           # from camera to lining, m; 0.2..20
-    crack_density: float = 0.35     # cracks begun on a square metre of lining; 0..10
+    crack_density: float = 0.8      # cracks begun on a square metre of lining; 0..10
     max_crack_width: float = 6.0    # largest crack width, mm; 0.3..20
     unusable_rate: float = 0.04     # share of frames too dark, too bright or too blurred; 0..1
     fittings: bool = True           # cables, brackets, bolt pockets, grout holes
@@ -112,7 +114,7 @@ class SimulationSettings:
         return values
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> 'SimulationSettings':
+    def from_dict(cls, values: dict[str, Any]) -> SimulationSettings:
         """Make settings from what ``as_dict`` gave.
 
         :raises SettingsError: an unknown key, or a value out of its range.

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What water, rust and people leave on a lining: stains, chalk and paint."""
 
+from __future__ import annotations
+
 import cv2
 import numpy as np
 
-from tunnel_crack_ros.simulation.canvas import Canvas, Plane
+from tunnel_crack_ros.simulation.canvas import Canvas
 from tunnel_crack_ros.simulation.seeds import rng_for
-from tunnel_crack_ros.simulation.view import Bounds
+from tunnel_crack_ros.simulation.view import Bounds, Plane
 
 STAIN_CELL_MM = 500.0
 MARK_CELL_MM = 800.0
@@ -78,7 +80,7 @@ def paint_marks(canvas: Canvas) -> None:
 
 
 def _mark(whole: Canvas, rng: np.random.Generator, column: int, row: int) -> None:
-    centre = np.array([(column + rng.random()) * MARK_CELL_MM, (row + rng.random()) * MARK_CELL_MM])
+    centre = (rng.random(2) + (column, row)) * MARK_CELL_MM
     canvas = whole.window(Bounds(
         centre[0] - 400, centre[0] + 400, centre[1] - 400, centre[1] + 400))
     if canvas is None:

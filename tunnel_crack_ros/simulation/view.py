@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one camera sees of the unrolled lining: pixels to millimetres and back."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+Plane: TypeAlias = NDArray[Any]
+"""Something of every pixel: height x width, float32."""
 
 
 class Bounds(NamedTuple):
@@ -17,12 +22,12 @@ class Bounds(NamedTuple):
     s_min: float
     s_max: float
 
-    def grown(self, margin: float) -> 'Bounds':
+    def grown(self, margin: float) -> Bounds:
         """Return the rectangle with ``margin`` mm more on every side."""
         return Bounds(
             self.x_min - margin, self.x_max + margin, self.s_min - margin, self.s_max + margin)
 
-    def overlaps(self, other: 'Bounds') -> bool:
+    def overlaps(self, other: Bounds) -> bool:
         """Tell whether the two rectangles share a point."""
         return (self.x_min <= other.x_max and other.x_min <= self.x_max
                 and self.s_min <= other.s_max and other.s_min <= self.s_max)
@@ -65,7 +70,7 @@ class View:
         return np.column_stack([turn, -turn @ self.matrix[:, 2]])
 
     @cached_property
-    def x_grid(self) -> NDArray[np.float32]:
+    def x_grid(self) -> Plane:
         """Chainage of every pixel minus that of the centre, height x width, mm.
 
         Relative to the centre: float32 would lose tenths of a millimetre after a kilometre.
@@ -73,11 +78,11 @@ class View:
         return self._grid(0)
 
     @cached_property
-    def s_grid(self) -> NDArray[np.float32]:
+    def s_grid(self) -> Plane:
         """Arc of every pixel minus that of the centre, height x width, mm."""
         return self._grid(1)
 
-    def _grid(self, axis: int) -> NDArray[np.float32]:
+    def _grid(self, axis: int) -> Plane:
         columns = np.arange(self.width) - (self.width - 1) / 2
         rows = np.arange(self.height) - (self.height - 1) / 2
         step = self.matrix[axis]
@@ -105,14 +110,14 @@ class View:
         """Convert N x 2 pixels (column, row) to lining points (x, s), mm."""
         return points_px @ self.matrix[:, :2].T + self.matrix[:, 2]
 
-    def cropped(self, left: int, top: int, right: int, bottom: int) -> 'View':
+    def cropped(self, left: int, top: int, right: int, bottom: int) -> View:
         """Return the view of columns left..right - 1 and rows top..bottom - 1 only."""
         centre = np.array([[(left + right - 1) / 2, (top + bottom - 1) / 2]])
         x, s = self.to_lining(centre)[0]
         return replace(
             self, x=float(x), s=float(s), width=right - left, height=bottom - top)
 
-    def coarser(self, factor: int) -> 'View':
+    def coarser(self, factor: int) -> View:
         """Return the same piece of lining with ``factor`` times fewer columns and rows.
 
         The size is rounded up, so the coarse view may reach past the right and lower edges.
