@@ -206,9 +206,10 @@ def _split(data: Path, recipe: Recipe, simulated: int,
         validating = [image for image in photographs.images if image.group in held_out]
     if simulated:
         rendered = simulated_images(out / 'simulated', simulated)
-        # two of twenty: one cracked, one clean
-        training += [image for i, image in enumerate(rendered) if i % 20 > 1]
-        validating += [image for i, image in enumerate(rendered) if i % 20 <= 1]
+        for kind in (True, False):      # a tenth of the cracked and of the clean ones validates
+            of_kind = [image for image in rendered if image.has_crack is kind]
+            training += [image for i, image in enumerate(of_kind) if i % 10]
+            validating += of_kind[::10]
     drawn = [image for image in training if recipe.source_weights.get(image.source, 1.0) > 0]
     judged = [image for image in validating if recipe.source_weights.get(image.source, 1.0) > 0]
     return drawn, judged

@@ -47,7 +47,7 @@ class Pool:
     def draw(self, rng: np.random.Generator) -> CrackImage:
         """Draw a source by weight, then one of its photographs."""
         images = list(self.by_source.values())[rng.choice(len(self.weights), p=self.weights)]
-        return images[rng.integers(len(images))]
+        return images[int(rng.integers(len(images)))]
 
 
 class Samples(Dataset[tuple[torch.Tensor, torch.Tensor]]):
@@ -204,10 +204,10 @@ def fit(image: Picture, mask: Mask, size: tuple[int, int]) -> tuple[Picture, Mas
         return image, mask
     shrinks = width > size[0] or height > size[1]
     way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    image = cv2.resize(np.ascontiguousarray(image), size, interpolation=way)
+    resized = cv2.resize(np.ascontiguousarray(image), size, interpolation=way)
     soft = cv2.resize(mask.astype(np.float32), size, interpolation=way)
     # below one half, so that a hairline survives when the picture shrinks
-    return image.astype(np.uint8, copy=False), soft > 0.4
+    return resized.astype(np.uint8, copy=False), soft > 0.4
 
 
 def _between(low: int, value: int, high: int) -> int:

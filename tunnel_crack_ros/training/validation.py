@@ -120,7 +120,8 @@ def validate_segmenter(network: nn.Module, images: Sequence[CrackImage],
     alarm_share = np.mean(alarms, axis=0) if alarms else np.zeros(_LEVELS)
     worth = f1 - _ALARM_WEIGHT * alarm_share
     best = int(np.argmax(worth))
-    total = PixelCounts(*(int(value) for value in sum(counts.values())[:, best]))
+    at_best = np.sum([found[:, best] for found in counts.values()], axis=0)
+    total = PixelCounts(*(int(value) for value in at_best))
     cracked = sum(image.has_crack for image in images)
     metrics = [Metric(name, getattr(total, name), 'images with crack, pixels pooled', 'val',
                       cracked) for name in ('iou', 'f1', 'precision', 'recall')]

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the data set reader takes, and what it refuses."""
+
+import csv
+
+import cv2
+import numpy as np
+import pytest
+
+from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset, DatasetError
+
+
+def picture(path, mark=False, size=(24, 16)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.zeros((size[1], size[0]), np.uint8)
+    if mark:
+        pixels[4:6] = 255
+    assert cv2.imwrite(str(path), pixels)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for stem, cracked in (('a', True), ('b', False)):
+        picture(tmp_path / 'images' / f'{stem}.jpg')
+        picture(tmp_path / 'masks' / f'{stem}.png', cracked)
+    return tmp_path
+
+
+@pytest.fixture
+def indexed(tmp_path):
+    rows = [('wall', 'a', 'train', 'crack'), ('wall', 'b', 'test', 'no_crack'),
+            ('asphalt_x', 'c', 'test', 'crack')]
+    with (tmp_path / 'index.csv').open('w', newline='') as file:
+        writer = csv.writer(file)
+        writer.writerow(['source', 'stem', 'split', 'label', 'group', 'cluster'])
+        for row in rows:
+            writer.writerow([*row, row[1], ''])
+    for source, stem, _, label in rows:
+        picture(tmp_path / source / 'images' / f'{stem}.jpg')
+        picture(tmp_path / source / 'masks' / f'{stem}.png', label == 'crack')
+    return tmp_path
+
+
+def test_an_all_black_mask_means_no_crack(folder):
+    images = CrackDataset.read(folder).images
+    assert [(image.stem, image.has_crack) for image in images] == [('a', True), ('b', False)]
+
+
+def test_an_image_without_mask_is_refused_by_name(folder):
+    picture(folder / 'images' / 'forgotten.png')
+    with pytest.raises(DatasetError, match=r'no mask for 1 of 3 images \(first: forgotten.png\)'):
+        CrackDataset.read(folder)
+
+
+def test_a_mask_of_another_size_is_refused(folder):
+    picture(folder / 'masks' / 'a.png', True, (12, 16))
+    image = CrackDataset.read(folder).images[0]
+    with pytest.raises(DatasetError, match='mask is 12x16, its image is 24x16'):
+        image.read()
+
+
+def test_a_damaged_picture_is_refused(folder):
+    (folder / 'images' / 'a.jpg').write_bytes(b'not a picture')
+    with pytest.raises(DatasetError, match='cannot be decoded'):
+        CrackDataset.read(folder).images[0].read_image()
+
+
+def test_a_folder_of_neither_layout_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match=r'neither index.csv nor the folders'):
+        CrackDataset.read(tmp_path)
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    (tmp_path / 'images').mkdir()
+    (tmp_path / 'masks').mkdir()
+    with pytest.raises(DatasetError, match='found no picture'):
+        CrackDataset.read(tmp_path)
+
+
+def test_splits_and_sources_come_from_the_index(indexed):
+    dataset = CrackDataset.read(indexed)
+    assert dataset.sources == ('asphalt_x', 'wall')
+    assert [image.stem for image in dataset.select('test').images] == ['b', 'c']
+    assert [image.stem for image in dataset.select('test', without=('asphalt_',)).images] == ['b']
+    assert [image.stem for image in dataset.select(sources=['wall']).images] == ['a', 'b']
+
+
+def test_a_folder_without_splits_is_kept_whole(folder):
+    assert len(CrackDataset.read(folder).select('test').images) == 2
+
+
+@pytest.mark.parametrize('split, sources, message', [
+    ('tset', None, "unknown split 'tset'; expected one of train, val, test"),
+    ('test', ['tunnel'], 'has no source tunnel; it has asphalt_x, wall'),
+    ('val', None, 'no image left in split val'),
+])
+def test_a_wrong_selection_is_named(indexed, split, sources, message):
+    with pytest.raises(DatasetError, match=message):
+        CrackDataset.read(indexed).select(split, sources)
+
+
+def test_images_are_rgb(tmp_path):
+    red = np.zeros((8, 8, 3), np.uint8)
+    red[:, :, 2] = 255      # OpenCV writes BGR
+    for kind in ('images', 'masks'):
+        (tmp_path / kind).mkdir()
+        cv2.imwrite(str(tmp_path / kind / 'a.png'), red)
+    image, _ = CrackDataset.read(tmp_path).images[0].read()
+    assert image[0, 0].tolist() == [255, 0, 0]
