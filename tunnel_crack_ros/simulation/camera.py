@@ -54,7 +54,7 @@ class Exposure:
         :param unusable_rate: share of frames that nobody could judge, 0..1.
         :param speed: of the vehicle, m/s.
         """
-        level = float(drive.uniform(0.13, 0.36))
+        level = float(np.exp(drive.uniform(np.log(0.13), np.log(0.55))))
         lamp = (float(drive.uniform(0.25, 0.75)), float(drive.uniform(0.2, 0.8)))
         falloff = float(drive.uniform(0.1, 0.75))
         glare = float(drive.uniform(0.1, 0.6)) if drive.random() < 0.3 else 0.0

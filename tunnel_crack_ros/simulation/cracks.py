@@ -97,7 +97,7 @@ def draw_crack(
     # Fine cracks are shallow and fill with dust; wide ones swallow nearly all light.
     depth = float(np.clip(
         rng.normal(0.72 + 0.12 * np.log(widest), 0.16), min(0.25 + 0.16 * widest, 0.85), 0.97))
-    wildness = float(rng.uniform(0.6, 1.35))
+    wildness = float(rng.uniform(0.55, 1.15))
 
     trunk = _draw_line(rng, x, s, heading, length, widest, depth, wildness, taper=(1.0, 1.0))
     if ring_width is not None and rng.random() < 0.6:

@@ -119,16 +119,16 @@ def concrete(lining: Lining, view: View) -> Plane:
     # Laitance: patches where the cement skin is lighter; where it is gone, darker. Ragged edges.
     small = noise('skin', 13)
     speck = noise('speck', 4.6)
-    skin = hand + 0.55 * thumb + 0.35 * small + 0.2 * speck
+    sand = noise('sand', max(1.6, 1.1 * view.mm_per_px))
+    skin = hand + 0.55 * thumb + 0.35 * small + 0.25 * speck + 0.22 * sand
     tone += lining.mottle * 0.11 * _ramp(skin, 0.75, 0.95)
     tone -= lining.dirt * 0.16 * _ramp(-skin + 0.4 * cloud, 0.75, 1.1)
     # Flakes: the skin has come off in pieces of a centimetre or two.
-    flakes = _ramp(0.8 * thumb + small + 0.45 * speck + 0.25 * cloud, 2.35 - lining.flakes, 2.5
+    flakes = _ramp(0.8 * thumb + small + 0.45 * speck + 0.2 * sand + 0.25 * cloud, 2.35 - lining.flakes, 2.5
                    - lining.flakes)
     tone -= flakes * (0.17 + 0.08 * hand + 0.06 * noise('below the skin', 3.3))
     height = noise('bump', 7.3) + 0.7 * speck - 0.8 * flakes
-    sand = noise('sand', max(1.6, 1.1 * view.mm_per_px))
-    tone += lining.grain * (0.03 * speck + 0.07 * sand)
+    tone += lining.grain * (0.04 * speck + 0.085 * sand)
     # Soot and dust caught by single grains, and bright grains of quartz: specks.
     coarse = sand + 0.6 * speck + 0.3 * thumb
     tone -= lining.dirt * 0.45 * _ramp(coarse, 1.75, 2.1)
@@ -195,7 +195,7 @@ def _pore_shade(lining: Lining, view: View) -> Plane:
             places = (rng.random((count, 2)) + (column, row)) * cell
             radii = np.clip(0.45 * (1 - rng.random(count)) ** -0.55, 0.4, 6.5)
             turns, flats = rng.uniform(0, 180, count), rng.uniform(0.55, 1.0, count)
-            darks = rng.uniform(0.25, 0.75, count)
+            darks = rng.uniform(0.12, 0.6, count)
             for (across, down), radius, turn, flat, dark in zip(
                     view.to_px(places), radii / view.mm_per_px, turns, flats, darks):
                 if not (-9 < across < view.width + 9 and -9 < down < view.height + 9):
