@@ -36,7 +36,7 @@ class ClassifierParameters(CameraParameters):
         0.6, 'Share of pixels at 250 or above from which on a frame is UNKNOWN (too bright)',
         low=0.0, high=1.0, live=True)
     max_blur: float = parameter(
-        0.6, 'Blur effect above which a frame is UNKNOWN (too blurred), 0 sharp .. 1', low=0.0,
+        0.5, 'Blur effect above which a frame is UNKNOWN (too blurred), 0 sharp .. 1', low=0.0,
         high=1.0, live=True)
     save_flagged_to: str = parameter(
         '', 'Folder that keeps the flagged frames as files; empty: none are kept')
