@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cracks of known course are measured within a stated tolerance; no mask makes it fail."""
+
+import math
+
+import cv2
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+import numpy as np
+import pytest
+
+from tunnel_crack_ros.vision import (
+    Crack,
+    CrackKind,
+    measure_cracks,
+    Scale,
+    ScaleSource,
+    Segmentation,
+)
+from tunnel_crack_ros.vision.overlay import draw_overlay
+
+NEVER_NAN = ('confidence', 'length_px', 'width_mean_px', 'width_p95_px', 'width_max_px',
+             'area_px')
+
+
+def measured(mask: np.ndarray, **more) -> list[Crack]:
+    mask = mask.astype(np.uint8) * np.uint8(255)
+    return measure_cracks(Segmentation((mask / 255).astype(np.float32), mask, 0.5), **more)
+
+
+def line(angle: float, length: float, width: float, size: int = 301) -> np.ndarray:
+    """Return a mask with a straight bar through the middle.
+
+    :param angle: rad, positive rising to the right.
+    """
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    along = x * math.cos(angle) - y * math.sin(angle)
+    across = x * math.sin(angle) + y * math.cos(angle)
+    return (abs(along) <= length / 2) & (abs(across) <= width / 2)
+
+
+@pytest.mark.parametrize('degrees', [0, 10, 30, 45, 60, 89, -20, -45, -70])
+@pytest.mark.parametrize('width', [3.0, 5.0, 9.0])
+def test_a_straight_line_has_its_length_width_and_direction(degrees, width):
+    crack, = measured(line(math.radians(degrees), 200.0, width))
+    # a skeleton stops half a width before either end
+    assert crack.length_px == pytest.approx(200.0, abs=width + 2.0)
+    # the shortened length makes the mean that much wider; pixels add half of one
+    assert crack.width_mean_px == pytest.approx(width, abs=0.6 + width * (width + 2) / 200)
+    assert crack.width_max_px <= width + 1.5
+    off = (crack.orientation - math.radians(degrees) + math.pi / 2) % math.pi - math.pi / 2
+    assert abs(off) < math.radians(1.0)
+    assert crack.tortuosity == pytest.approx(1.0, abs=0.05)
+    assert not crack.touches_border
+
+
+@pytest.mark.parametrize(('degrees', 'kind'), [
+    (0, CrackKind.LONGITUDINAL), (20, CrackKind.LONGITUDINAL), (45, CrackKind.OBLIQUE),
+    (70, CrackKind.CIRCUMFERENTIAL), (90, CrackKind.CIRCUMFERENTIAL)])
+def test_the_kind_follows_the_tunnels_axis(degrees, kind):
+    mask = line(math.radians(degrees), 200.0, 4.0)
+    assert measured(mask)[0].kind is kind
+    turned = line(math.radians(degrees + 25), 200.0, 4.0)
+    assert measured(turned, axis_angle=math.radians(25))[0].kind is kind
+
+
+def test_millimetres_are_pixels_times_the_scale_and_nan_without():
+    mask = line(0.3, 150.0, 5.0)
+    plain, = measured(mask)
+    scaled, = measured(mask, scale=Scale(0.5, source=ScaleSource.PARAMETER))
+    for name in ('length', 'width_mean', 'width_p95', 'width_max'):
+        assert math.isnan(getattr(plain, f'{name}_mm'))
+        assert getattr(scaled, f'{name}_mm') == pytest.approx(0.5 * getattr(plain, f'{name}_px'))
+    assert math.isnan(plain.area_mm2)
+    assert scaled.area_mm2 == pytest.approx(0.25 * plain.area_px)
+
+
+def test_a_ring_has_no_direction_and_no_tortuosity():
+    crack, = measured(abs(np.hypot(*(np.indices((201, 201)) - 100)) - 60.0) <= 2.5)
+    assert math.isnan(crack.orientation) and math.isnan(crack.tortuosity)
+    # the digital circle's staircase and the smoothing of its halves: 5 %
+    assert crack.length_px == pytest.approx(2 * math.pi * 60, rel=0.05)
+    assert crack.width_mean_px == pytest.approx(5.0, abs=0.7)
+
+
+def test_branches_count_into_the_length():
+    mask = np.zeros((200, 200), np.uint8)
+    mask[100, 20:180] = mask[40:160, 100] = 1
+    crack, = measured(cv2.dilate(mask, np.ones((3, 3), np.uint8)))
+    assert crack.kind is CrackKind.BRANCHED
+    assert crack.length_px == pytest.approx(160 + 120, abs=10)  # the crossing counts once
+
+
+def test_cracks_come_longest_first_and_keep_apart():
+    mask = np.zeros((100, 300), np.uint8)
+    mask[20:23, 10:60] = mask[50:53, 10:250] = mask[80:83, 100:200] = 1
+    cracks = measured(mask)
+    assert [crack.id for crack in cracks] == [0, 1, 2]
+    assert [crack.bounding_box for crack in cracks] == [
+        (10, 50, 240, 3), (100, 80, 100, 3), (10, 20, 50, 3)]
+    assert [crack.area_px for crack in cracks] == [720, 300, 150]
+
+
+@pytest.mark.parametrize(('rows', 'columns', 'touches'), [
+    (slice(0, 30), slice(40, 43), True), (slice(10, 30), slice(40, 43), False),
+    (slice(70, 100), slice(40, 43), True), (slice(50, 53), slice(0, 20), True),
+    (slice(50, 53), slice(70, 100), True)])
+def test_a_crack_at_the_frames_edge_says_so(rows, columns, touches):
+    mask = np.zeros((100, 100), np.uint8)
+    mask[rows, columns] = 1
+    assert measured(mask)[0].touches_border is touches
+
+
+def check_numbers(cracks: list[Crack], shape: tuple[int, int]) -> None:
+    for crack in cracks:
+        for name in NEVER_NAN:
+            assert math.isfinite(getattr(crack, name)), name
+        assert 0.0 <= crack.confidence <= 1.0
+        assert crack.length_px > 0 and crack.width_mean_px > 0
+        assert len(crack.centre_line) == len(crack.widths_px) >= 1
+        assert np.isfinite(crack.centre_line).all() and (crack.widths_px > 0).all()
+        left, top, width, height = crack.bounding_box
+        assert left + width <= shape[1] and top + height <= shape[0]
+        assert math.isnan(crack.tortuosity) or crack.tortuosity >= 1.0
+        assert math.isnan(crack.orientation) or abs(crack.orientation) <= math.pi / 2
+
+
+SHAPES = {
+    'empty': np.zeros((40, 50)),
+    'full': np.ones((40, 50)),
+    'one pixel': np.eye(1),
+    'one pixel in the middle': np.pad(np.ones((1, 1)), 10),
+    'two pixels': np.ones((1, 2)),
+    'a row': np.ones((1, 50)),
+    'a column': np.ones((50, 1)),
+    'a diagonal': np.eye(40),
+    'a checkerboard': np.indices((41, 40)).sum(axis=0) % 2,
+    'a lattice': (np.indices((60, 60)) % 6 == 0).any(axis=0),
+    'a block of 2': np.pad(np.ones((2, 2)), 4),
+    'a frame': np.pad(np.zeros((30, 30)), 3, constant_values=1),
+}
+
+
+@pytest.mark.parametrize('name', SHAPES)
+def test_odd_masks_are_measured_without_a_fault(name):
+    mask = SHAPES[name]
+    cracks = measured(mask)
+    assert bool(cracks) == bool(mask.any())
+    check_numbers(cracks, mask.shape)
+    frame = np.full((*mask.shape, 3), 90, np.uint8)
+    assert draw_overlay(frame, mask.astype(np.uint8) * 255, cracks).shape == frame.shape
+
+
+@given(arrays(np.bool_, st.tuples(st.integers(1, 24), st.integers(1, 24))))
+@settings(deadline=None)
+def test_any_mask_is_measured_without_a_fault(mask):
+    cracks = measured(mask)
+    check_numbers(cracks, mask.shape)
+    assert sum(crack.area_px for crack in cracks) == np.count_nonzero(mask)
+
+
+def test_the_overlay_marks_cracks_and_leaves_the_frame_alone():
+    mask = line(0.4, 150.0, 5.0).astype(np.uint8) * np.uint8(255)
+    frame = np.full((301, 301, 3), 128, np.uint8)
+    drawn = draw_overlay(frame, mask, measured(mask > 0))
+    assert (frame == 128).all()
+    assert (drawn != 128).any(axis=2).sum() > 300
+    assert np.array_equal(draw_overlay(frame, np.zeros_like(mask), []), frame)

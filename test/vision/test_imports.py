@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The method stands alone: no ROS, no PyTorch, nothing of the rest of the package."""
+
+import ast
+from pathlib import Path
+import subprocess
+import sys
+
+import pytest
+
+VISION = Path(__file__).resolve().parents[2] / 'tunnel_crack_ros' / 'vision'
+FILES = sorted(VISION.rglob('*.py'))
+BLOCKED = ('rclpy', 'torch', 'torchvision', 'timm', 'sensor_msgs', 'std_msgs', 'cv_bridge',
+           'tunnel_crack_msgs', 'ament_index_python', 'rosbags')
+
+
+def imported(file: Path) -> set[str]:
+    """Return the full names of all modules that a file imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, 'relative imports would slip through'
+            names |= {node.module, *(f'{node.module}.{alias.name}' for alias in node.names)}
+    return names
+
+
+@pytest.mark.parametrize('file', FILES, ids=lambda file: str(file.relative_to(VISION)))
+def test_the_method_imports_nothing_of_ros_or_the_other_parts(file):
+    for name in imported(file):
+        top = name.split('.')[0]
+        assert top not in BLOCKED
+        if top == 'tunnel_crack_ros':
+            assert name == top or name.startswith('tunnel_crack_ros.vision')
+
+
+def test_the_method_works_where_neither_ros_nor_pytorch_is_installed():
+    modules = ['.'.join(file.relative_to(VISION.parents[1]).with_suffix('').parts)
+               for file in FILES]
+    code = f"""
+import importlib, sys
+for name in {BLOCKED!r}:
+    sys.modules[name] = None
+for name in {modules!r}:
+    importlib.import_module(name.removesuffix('.__init__'))
+"""
+    done = subprocess.run([sys.executable, '-c', code], cwd=VISION.parents[1],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

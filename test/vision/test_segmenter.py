@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stage 2: a mask at the frame's own size, whatever that size is."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+import numpy as np
+import pytest
+
+from tunnel_crack_ros.vision import CrackSegmenter, Model, ModelError
+from tunnel_crack_ros.vision.segmenter import clean_mask
+
+
+@pytest.fixture(scope='module')
+def model(toy_models, toy_folder) -> Model:
+    return Model.load(toy_folder / f"{toy_models.NAMES['segmenter']}.onnx")
+
+
+def cracked(height: int, width: int) -> np.ndarray:
+    """Return a light frame with a dark column 3 px wide, where it has room."""
+    frame = np.full((height, width, 3), 180, np.uint8)
+    frame[:, width // 2:width // 2 + 3] = 10
+    return frame
+
+
+@given(st.integers(1, 130), st.integers(1, 130))
+@settings(deadline=None)
+def test_the_mask_of_a_frame_of_any_size_is_exact(model, height, width):
+    segmentation = CrackSegmenter(model, min_area_px=1).segment(cracked(height, width))
+    assert segmentation.confidence.shape == segmentation.mask.shape == (height, width)
+    assert segmentation.confidence.dtype == np.float32
+    assert np.array_equal(segmentation.mask > 0, cracked(height, width)[:, :, 0] == 10)
+
+
+@pytest.mark.parametrize('size', [(400, 300), (301, 401), (31, 5000), (3, 40000 // 2)])
+def test_large_frames_are_reduced_and_their_masks_are_not(model, size):
+    seen = []
+    run = model.run
+
+    class Watching:
+        card = model.card
+
+        @staticmethod
+        def run(images):
+            seen.append(images.shape)
+            return run(images)
+
+    segmentation = CrackSegmenter(Watching(), max_pixels=32 * 1024).segment(cracked(*size))
+    assert segmentation.mask.shape == size
+    (_, height, width, _), = seen
+    assert height % 32 == 0 and width % 32 == 0
+    # at most a padding of 31 px on each side above the limit
+    assert (height - 31) * (width - 31) <= 32 * 1024
+
+
+def test_a_reduced_frame_keeps_its_crack(model):
+    segmentation = CrackSegmenter(model, max_pixels=200 * 200).segment(cracked(600, 600))
+    found = np.flatnonzero(segmentation.mask.any(axis=0))
+    # reduced by 3: where a column of the network's picture was dark, give or take one of them
+    assert found.size and abs(found.mean() - 301) <= 1.5 and found.size <= 9
+
+
+def test_a_frame_that_needs_no_padding_is_left_as_it_was(model):
+    frame = cracked(64, 96)
+    frame.flags.writeable = False
+    assert CrackSegmenter(model).segment(frame).mask.any()
+
+
+def test_thresholds(model):
+    frame = cracked(64, 64)
+    assert CrackSegmenter(model, 0.0).segment(frame).mask.all()
+    assert not CrackSegmenter(model, 1.0).segment(frame).mask.any()
+    assert CrackSegmenter(model).segment(frame).threshold == model.card.threshold
+
+
+def test_pieces_below_the_smallest_area_go_and_diagonal_neighbours_count_as_one():
+    confidence = np.zeros((20, 20), np.float32)
+    confidence[[2, 3, 4], [2, 3, 4]] = 0.9       # a diagonal of 3
+    confidence[10, 10:12] = 0.9                  # 2
+    confidence[15, 15] = 0.5                     # 1, at the threshold
+    assert np.count_nonzero(clean_mask(confidence, 0.5, 1)) == 6
+    assert np.count_nonzero(clean_mask(confidence, 0.5, 2)) == 5
+    assert np.count_nonzero(clean_mask(confidence, 0.5, 3)) == 3
+    assert np.count_nonzero(clean_mask(confidence, 0.5, 4)) == 0
+    assert set(np.unique(clean_mask(confidence, 0.5, 1))) == {0, 255}
+
+
+@pytest.mark.parametrize('value', [0.0, 1.0])
+def test_empty_and_full_masks(value):
+    mask = clean_mask(np.full((9, 7), value, np.float32), 0.5, 30)
+    assert mask.dtype == np.uint8 and (mask == 255 * value).all()
+
+
+def test_a_classifier_is_no_segmenter(toy_models, toy_folder):
+    other = Model.load(toy_folder / f"{toy_models.NAMES['classifier']}.onnx")
+    with pytest.raises(ModelError, match='is a classifier, expected a segmenter'):
+        CrackSegmenter(other)
