@@ -43,9 +43,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Set the environment of all nodes and processes that the tests start."""
     # Plain assignment: nothing set outside may let a test's messages leave this machine.
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    os.environ['ROS_LOCALHOST_ONLY'] = '1' if os.environ.get('ROS_DISTRO') == 'humble' else '0'
-    os.environ.pop('ROS_STATIC_PEERS', None)
-    os.environ.pop('ROS_DISCOVERY_SERVER', None)
+    for name in ('ROS_LOCALHOST_ONLY', 'ROS_STATIC_PEERS', 'ROS_DISCOVERY_SERVER'):
+        os.environ.pop(name, None)
+    if os.environ.get('ROS_DISTRO') == 'humble':    # knows nothing of the range yet
+        os.environ['ROS_LOCALHOST_ONLY'] = '1'
     os.environ['ROS_DOMAIN_ID'] = str(free_domain())
     os.environ['ROS_LOG_DIR'] = tempfile.mkdtemp(prefix='tunnel_crack_ros_log_')
     profile = str(REPOSITORY / 'config' / 'fastdds_local.xml')
