@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 import signal
 import subprocess
-import time
 
+import numpy as np
 import pytest
 
 from tunnel_crack_ros.nodes.node_table import (
@@ -156,63 +156,50 @@ def running(processes: list[Process]):
     assert codes == [0] * len(started)
 
 
-def test_processes_of_the_table_serve_two_cameras_in_a_namespace(toy_models, toy_frames, tmp_path):
-    rclpy = pytest.importorskip('rclpy', reason='rclpy is not installed')
-    from rclpy.qos import qos_profile_sensor_data
+def image_message(frame: np.ndarray, frame_id: str):
+    from sensor_msgs.msg import Image
+    height, width, _ = frame.shape
+    message = Image(height=height, width=width, step=3 * width, encoding='rgb8')
+    message.header.frame_id = frame_id
+    message.data.frombytes(frame.data.cast('B'))
+    return message
+
+
+def test_processes_of_the_table_serve_two_cameras_in_a_namespace(
+        observer, toy_models, toy_frames, tmp_path):
     from sensor_msgs.msg import Image
 
     from tunnel_crack_msgs.msg import CrackArray, FrameVerdict
-
     params_file = tmp_path / 'params.yaml'
     params_file.write_text('/**:\n  ros__parameters:\n    cameras: [not_this]\n    threads: 1\n')
     settings = Settings.from_texts({
         'cameras': 'left=/drivers/cam0,right', 'namespace': 'tunnel', 'models': str(toy_models),
         'params_file': str(params_file)})
+    topics = {'left': '/drivers/cam0/image_raw', 'right': '/tunnel/right/image_raw'}
+    inputs = {camera: observer.node.create_publisher(Image, topic, 5)
+              for camera, topic in topics.items()}
+    verdicts = {camera: observer.receive(FrameVerdict, f'/tunnel/{camera}/verdict')
+                for camera in topics}
+    cracks = {camera: observer.receive(CrackArray, f'/tunnel/{camera}/cracks')
+              for camera in topics}
 
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node('observer', context=context)
-    executor = rclpy.executors.SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    inputs = {camera: node.create_publisher(Image, topic, 5) for camera, topic in (
-        ('left', '/drivers/cam0/image_raw'), ('right', '/tunnel/right/image_raw'))}
-    verdicts: dict[str, list[FrameVerdict]] = {'left': [], 'right': []}
-    cracks: dict[str, list[CrackArray]] = {'left': [], 'right': []}
-    for camera in inputs:
-        node.create_subscription(FrameVerdict, f'/tunnel/{camera}/verdict',
-                                 verdicts[camera].append, 10)
-        node.create_subscription(CrackArray, f'/tunnel/{camera}/cracks',
-                                 cracks[camera].append, 10)
-    # somebody looks at the pictures, so that they are made
-    node.create_subscription(Image, '/tunnel/left/mask', lambda _: None, qos_profile_sensor_data)
-
-    def wait_for(what: str, condition, seconds: float = 20.0) -> None:
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, f'{what}: not within {seconds:g} s'
-            executor.spin_once(timeout_sec=0.05)
-
-    try:
-        with running(node_table(settings, REPOSITORY)):
-            for camera, publisher in inputs.items():
-                wait_for(f'{camera}: classifier listens',
-                         lambda p=publisher: p.get_subscription_count())
-                wait_for(f'{camera}: segmenter listens', lambda c=camera: node.count_subscribers(
-                    f'/tunnel/{c}/flagged') and node.count_publishers(f'/tunnel/{c}/cracks'))
-            for camera, kind in (('left', 'cracked'), ('right', 'clean')):
-                height, width, _ = toy_frames[kind].shape
-                frame = Image(height=height, width=width, step=3 * width, encoding='rgb8')
-                frame.header.frame_id = f'{camera}_optical'
-                frame.data.frombytes(toy_frames[kind].data.cast('B'))
-                inputs[camera].publish(frame)
-            wait_for('verdicts', lambda: verdicts['left'] and verdicts['right'])
-            wait_for('cracks', lambda: cracks['left'])
-        assert verdicts['left'][0].verdict == FrameVerdict.CRACK
-        assert verdicts['left'][0].header.frame_id == 'left_optical'
-        assert verdicts['right'][0].verdict == FrameVerdict.NO_CRACK
-        assert len(cracks['left'][0].cracks) == 1
-        assert not cracks['right']
-    finally:
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.shutdown(context=context)
+    with running(node_table(settings, REPOSITORY)):
+        for camera, topic in topics.items():
+            observer.wait_for_listener(topic)
+            observer.wait_for_listener(f'/tunnel/{camera}/flagged')
+            frame = image_message(toy_frames['cracked'], f'{camera}_optical')
+            observer.send_until(
+                f'{camera}: cracks', lambda c=camera, f=frame: inputs[c].publish(f),
+                lambda c=camera: verdicts[c] and cracks[c])
+        observer.drain(*verdicts.values(), *cracks.values())
+        inputs['left'].publish(image_message(toy_frames['cracked'], 'left_optical'))
+        inputs['right'].publish(image_message(toy_frames['clean'], 'right_optical'))
+        observer.wait_for('verdicts', lambda: verdicts['left'] and verdicts['right'])
+        observer.wait_for('cracks', lambda: cracks['left'])
+    left, = verdicts['left']
+    right, = verdicts['right']
+    found, = cracks['left']
+    assert (left.verdict, left.header.frame_id) == (FrameVerdict.CRACK, 'left_optical')
+    assert (right.verdict, right.header.frame_id) == (FrameVerdict.NO_CRACK, 'right_optical')
+    assert len(found.cracks) == 1
+    assert not cracks['right']
