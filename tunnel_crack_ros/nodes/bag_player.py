@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 import importlib
 from pathlib import Path
+import threading
 import time
 from typing import Any
 
@@ -18,6 +19,11 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import (
+    get_current_signal_handlers_options,
+    SignalHandlerOptions,
+    uninstall_signal_handlers,
+)
 from rosbags.interfaces import Connection, Qos, QosDurability, QosReliability
 from rosbags.rosbag2 import Reader
 from rosgraph_msgs.msg import Clock
@@ -78,7 +84,13 @@ def play(
         chosen = _chosen(reader, bag, topics, clock_hz is not None)
         types = {connection.msgtype: _message_class(connection, bag) for connection in chosen}
         context = Context()
-        rclpy.init(args=list(ros_args) if ros_args else [], context=context)
+        # A context of one's own is not ended by signals unless asked for; SIGTERM counts too.
+        before = get_current_signal_handlers_options()
+        catch = before == SignalHandlerOptions.NO and (
+            threading.current_thread() is threading.main_thread())
+        rclpy.init(
+            args=list(ros_args) if ros_args else [], context=context,
+            signal_handler_options=SignalHandlerOptions.ALL if catch else SignalHandlerOptions.NO)
         player = None
         try:
             player = BagPlayer(chosen, types, context)
@@ -101,6 +113,8 @@ def play(
             if player is not None and context.ok():
                 player.node.destroy_node()
             context.try_shutdown()
+            if catch:
+                uninstall_signal_handlers()
         return _result(player, interrupted=False)
 
 

@@ -102,7 +102,7 @@ class SimulatedFrame:
 
     @property
     def usable(self) -> bool:
-        """False when no inspector could judge the frame."""
+        """Tell whether an inspector could judge the frame."""
         return self.condition == 'good'
 
 

@@ -124,8 +124,8 @@ def concrete(lining: Lining, view: View) -> Plane:
     tone += lining.mottle * 0.11 * _ramp(skin, 0.75, 0.95)
     tone -= lining.dirt * 0.16 * _ramp(-skin + 0.4 * cloud, 0.75, 1.1)
     # Flakes: the skin has come off in pieces of a centimetre or two.
-    flakes = _ramp(0.8 * thumb + small + 0.45 * speck + 0.2 * sand + 0.25 * cloud, 2.35 - lining.flakes, 2.5
-                   - lining.flakes)
+    loose = 0.8 * thumb + small + 0.45 * speck + 0.2 * sand + 0.25 * cloud + lining.flakes
+    flakes = _ramp(loose, 2.35, 2.5)
     tone -= flakes * (0.17 + 0.08 * hand + 0.06 * noise('below the skin', 3.3))
     height = noise('bump', 7.3) + 0.7 * speck - 0.8 * flakes
     tone += lining.grain * (0.04 * speck + 0.085 * sand)
