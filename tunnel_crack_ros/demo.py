@@ -118,7 +118,7 @@ def _simulated(settings: SimulationSettings, folder: Path, bar: Bar) -> Path:
 def _await_nodes(node: Node, processes: list[subprocess.Popen], logs: Path) -> None:
     end = time.monotonic() + _START_S
     needed = [f'{camera}/{topic}/compressed' for camera in _CAMERAS
-              for topic in ('image_raw', 'flagged')]
+              for topic in ('flagged',)]
     while any(node.count_subscribers(topic) == 0 for topic in needed) or any(
             node.count_publishers(f'{camera}/{topic}') == 0 for camera in _CAMERAS
             for topic in ('verdict', 'overlay')):

@@ -123,7 +123,9 @@ def measure_latency(frames: Sequence[RgbFrame], transport: str = 'raw') -> Laten
     keep_large_buffers()
     settings = Settings(cameras=(Camera(_CAMERA),), transport=transport)
     table = node_table(settings, share_folder())
-    table[0] = replace(table[0], parameters={**table[0].parameters, 'threshold': 0.0})
+    table[0] = replace(table[0], parameters={
+        **table[0].parameters, 'threshold': 0.0, 'min_brightness': 0.0,
+        'max_brightness': 255.0, 'max_saturated': 1.0, 'max_blur': 1.0})
     rclpy.init()
     probe = _Probe(transport)
     try:

@@ -27,7 +27,7 @@ from tunnel_crack_ros.nodes.parameters import parameter
 from tunnel_crack_ros.nodes.transport import frame_topic, frame_type, TRANSPORTS
 from tunnel_crack_ros.vision import FrameError, Model, ModelError
 
-_LOOK_AROUND_S = 0.5    # between two looks at the publishers' quality of service
+_LOOK_AROUND_S = 0.1    # between two looks at the publishers' quality of service
 _DIAGNOSTICS_S = 1.0
 _WARN_EVERY_S = 5.0     # the same warning of the same camera
 

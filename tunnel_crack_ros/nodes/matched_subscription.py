@@ -19,7 +19,10 @@ except ImportError:  # Humble's name of the module
 
 
 class MatchedSubscription:
-    """A subscription made anew whenever its publishers' quality of service asks for another."""
+    """A subscription made once somebody publishes, and anew when the publishers ask for another.
+
+    To subscribe before would mean to guess, and to lose frames while the guess is put right.
+    """
 
     def __init__(self, node: Node, kind: type[Any], topic: str,
                  callback: Callable[[Any], None],
@@ -34,20 +37,26 @@ class MatchedSubscription:
         self._name = topic  # what rclpy takes: it applies remappings itself, and only once
         self._node, self._kind, self._callback, self._on_lost = node, kind, callback, on_lost
         self._qos = to_match_publishers(node, topic)
-        self._subscription: Subscription | None = self._subscribe()
+        self._subscription: Subscription | None = None
+        self._destroyed = False
+        self.match()
 
     def match(self) -> None:
-        """Look at the publishers and subscribe anew if they changed. Call it now and then."""
-        if self._subscription is None or not self.publishers:
+        """Look at the publishers and subscribe (anew) if they ask for it. Call it now and then."""
+        if self._destroyed or not self.publishers:
             return
         qos = to_match_publishers(self._node, self._name)
-        if (qos.reliability, qos.durability) != (self._qos.reliability, self._qos.durability):
+        same = (qos.reliability, qos.durability) == (self._qos.reliability, self._qos.durability)
+        if self._subscription is not None and same:
+            return
+        if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
-            self._qos = qos
-            self._subscription = self._subscribe()
+        self._qos = qos
+        self._subscription = self._subscribe()
 
     def destroy(self) -> None:
         """Stop receiving."""
+        self._destroyed = True
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
