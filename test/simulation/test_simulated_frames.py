@@ -125,6 +125,12 @@ def test_a_crack_lies_at_the_same_place_of_the_lining_in_every_frame(cracked_dri
     assert (found == 255).mean() > 0.97
 
 
+def test_contrast_is_the_light_lost_to_the_crack(cracked_drive):
+    for crack in render_frame(cracked_drive, cracked_drive.cameras[0], 0).cracks:
+        # A pixel loses at most the share that is covered: thin cracks are faint cracks.
+        assert 0 < crack.contrast <= min(1.0, crack.width_max_mm)
+
+
 def test_lengths_in_view_add_up_to_the_line(cracked_drive):
     frame = render_frame(cracked_drive, cracked_drive.cameras[0], 0)
     for crack in frame.cracks:

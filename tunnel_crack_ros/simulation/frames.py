@@ -54,11 +54,14 @@ class SimulatedCrack:
     :param id: number of the crack in the tunnel, the same in all frames.
     :param kind: longitudinal, circumferential, oblique or branched.
     :param lines: the stretches in view, nothing in front of them.
+    :param contrast: 0..1, mean share of the light that its pixels of the mask lose to it, before
+        blur, glare and noise; below about 0.1 nobody sees it.
     """
 
     id: int
     kind: str
     lines: tuple[VisibleLine, ...]
+    contrast: float
 
     @property
     def length_mm(self) -> float:
@@ -279,11 +282,13 @@ def _truth(
     mask = np.zeros(seen.shape, bool)
     truths = []
     for crack, covered in cracks:
-        mask |= covered.mask & seen
+        visible = covered.mask & seen
+        mask |= visible
         lines = tuple(
             stretch for line in crack.lines for stretch in _in_sight(canvas.view, line, seen))
-        if lines:
-            truths.append(SimulatedCrack(crack.id, crack.kind, lines))
+        if lines and visible.any():
+            truths.append(SimulatedCrack(
+                crack.id, crack.kind, lines, float(covered.swallowed[visible].mean())))
     return mask.astype(np.uint8) * 255, tuple(truths)
 
 

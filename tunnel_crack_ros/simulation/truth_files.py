@@ -65,6 +65,7 @@ class TruthFiles:
                 'id': crack.id, 'kind': crack.kind, 'length_mm': round(crack.length_mm, 2),
                 'width_mean_mm': round(crack.width_mean_mm, 3),
                 'width_max_mm': round(crack.width_max_mm, 3),
+                'contrast': round(crack.contrast, 3),
                 'lines': [{
                     'points_px': _listed(line.points_px, 2),
                     'width_mm': _listed(line.width_mm, 3),
