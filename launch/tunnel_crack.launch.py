@@ -4,9 +4,10 @@
 Which processes with which parameters and remappings: tunnel_crack_ros/nodes/node_table.py.
 """
 
+import os
 from pathlib import Path
 
-from ament_index_python.packages import get_package_prefix
+from ament_index_python.packages import get_package_prefix, get_packages_with_prefixes
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
@@ -53,7 +54,7 @@ def start(context: LaunchContext) -> list:
     """Return the actions for the arguments given.
 
     :raises SettingsError: an argument does not fit.
-    :raises FileNotFoundError: a node was asked for that is not installed.
+    :raises FileNotFoundError: a process was asked for that is not installed.
     """
     prefix = Path(get_package_prefix(PACKAGE))
     share = prefix / 'share' / PACKAGE
@@ -66,6 +67,12 @@ def start(context: LaunchContext) -> list:
             f"{PACKAGE} has no executable {', '.join(missing)} in {prefix / 'lib' / PACKAGE}: "
             'this version comes without it. Leave it out '
             f"({', '.join(f'{name}:=false' for name in missing)}) or build a newer one")
+    for process in table:
+        if process.package != PACKAGE and process.package not in get_packages_with_prefixes():
+            raise FileNotFoundError(
+                f'{process.package} is not installed: apt-get install '
+                f"ros-{os.environ.get('ROS_DISTRO', 'jazzy')}-{process.package}, or leave it out "
+                f'({process.name}:=false)')
     return [*(SetEnvironmentVariable(name, value)
               for name, value in fastdds_environment(share, context.environment).items()),
             *(action(process) for process in table)]

@@ -6,7 +6,7 @@ import runpy
 
 import pytest
 
-get_package_prefix = pytest.importorskip('ament_index_python.packages').get_package_prefix
+ament_index = pytest.importorskip('ament_index_python.packages')
 launch_pytest = pytest.importorskip('launch_pytest', reason='launch_pytest is not installed')
 pytest.importorskip('launch_ros', reason='launch_ros is not installed')
 rosbags_writer = pytest.importorskip('rosbags.rosbag2', reason='rosbags is not installed')
@@ -109,7 +109,7 @@ def start(**arguments: str) -> list:
 
 
 def test_an_explainer_that_is_not_installed_is_said_so():
-    prefix = Path(get_package_prefix('tunnel_crack_ros'))
+    prefix = Path(ament_index.get_package_prefix('tunnel_crack_ros'))
     if (prefix / 'lib' / 'tunnel_crack_ros' / 'explainer').exists():
         pytest.skip('the explainer is installed')
     with pytest.raises(FileNotFoundError, match='has no executable explainer in .*explainer:=fal'):
@@ -127,4 +127,12 @@ def test_large_frames_get_room_unless_the_user_chose_a_profile(monkeypatch):
     kinds = [type(action).__name__ for action in start()]
     assert kinds == ['SetEnvironmentVariable', 'SetEnvironmentVariable', 'Node', 'Node']
     monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '/mine.xml')
-    assert [type(action).__name__ for action in start(rviz='true')] == ['Node', 'Node', 'Node']
+    assert [type(action).__name__ for action in start()] == ['Node', 'Node']
+
+
+def test_an_rviz_that_is_not_installed_is_said_so():
+    if 'rviz2' in ament_index.get_packages_with_prefixes():
+        assert len([action for action in start(rviz='true') if hasattr(action, 'cmd')]) == 3
+        return
+    with pytest.raises(FileNotFoundError, match='rviz2 is not installed: .*rviz:=false'):
+        start(rviz='true')

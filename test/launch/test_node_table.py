@@ -102,11 +102,16 @@ def test_a_wrong_argument_is_refused_with_what_was_found_and_expected(name, text
     assert complaint in str(caught.value)
 
 
-def test_names_that_yaml_would_read_as_something_else_stay_strings():
-    process = Process('classifier', 'classifier', parameters={'cameras': ['on', "d'or"]})
-    command = process.command(Path('/lib'))
-    assert command[:2] == ['/lib/classifier', '--ros-args']
-    assert "cameras:=['on', 'd''or']" in command
+def test_a_command_line_names_file_namespace_and_remappings(tmp_path):
+    process = Process('classifier', 'classifier', namespace='tunnel', params_file='/p.yaml',
+                      parameters={'cameras': ['on']}, remappings=[('on/image_raw', '/cam0')])
+    own = tmp_path / 'tunnel.classifier.yaml'
+    assert process.command(Path('/lib'), tmp_path) == [
+        '/lib/classifier', '--ros-args', '-r', '__node:=classifier', '--log-level', 'info',
+        '-r', '__ns:=/tunnel', '--params-file', '/p.yaml', '--params-file', str(own),
+        '-r', 'on/image_raw:=/cam0']
+    # quoted, or YAML would take the camera's name for true
+    assert "'on'" in own.read_text()
 
 
 def test_a_missing_executable_of_this_package_is_named(tmp_path):
@@ -136,7 +141,7 @@ def test_camera_names_may_have_a_namespace():
 # ---- real processes ----------------------------------------------------------------------------
 
 @contextmanager
-def running(processes: list[Process]):
+def running(processes: list[Process], scratch: Path):
     """Start the processes of a table and stop them as `launch` does."""
     ament_index = pytest.importorskip('ament_index_python.packages')
     try:
@@ -144,7 +149,8 @@ def running(processes: list[Process]):
     except ament_index.PackageNotFoundError:
         pytest.skip('tunnel_crack_ros is not installed')
     folder = prefix / 'lib' / 'tunnel_crack_ros'
-    started = [subprocess.Popen(process.command(folder), env={**os.environ, **process.environment})
+    started = [subprocess.Popen(process.command(folder, scratch),
+                                env={**os.environ, **process.environment})
                for process in processes]
     try:
         yield started
@@ -171,7 +177,8 @@ def test_processes_of_the_table_serve_two_cameras_in_a_namespace(
 
     from tunnel_crack_msgs.msg import CrackArray, FrameVerdict
     params_file = tmp_path / 'params.yaml'
-    params_file.write_text('/**:\n  ros__parameters:\n    cameras: [not_this]\n    threads: 1\n')
+    params_file.write_text('/**/classifier:\n  ros__parameters:\n    cameras: [not_this]\n'
+                           '/**/segmenter:\n  ros__parameters:\n    threads: 1\n')
     settings = Settings.from_texts({
         'cameras': 'left=/drivers/cam0,right', 'namespace': 'tunnel', 'models': str(toy_models),
         'params_file': str(params_file)})
@@ -183,7 +190,7 @@ def test_processes_of_the_table_serve_two_cameras_in_a_namespace(
     cracks = {camera: observer.receive(CrackArray, f'/tunnel/{camera}/cracks')
               for camera in topics}
 
-    with running(node_table(settings, REPOSITORY)):
+    with running(node_table(settings, REPOSITORY), tmp_path):
         for camera, topic in topics.items():
             observer.wait_for_listener(topic)
             observer.wait_for_listener(f'/tunnel/{camera}/flagged')

@@ -42,13 +42,13 @@ def running(processes: Sequence[Process], log_folder: Path) -> Iterator[list[sub
     """Run nodes while the block runs; end them with it, as Ctrl-C would.
 
     :param processes: entries of the node table, of this package.
-    :param log_folder: gets one `<node>.log` each.
+    :param log_folder: gets one `<node>.log` each, and the parameters that were asked for.
     """
     log_folder.mkdir(parents=True, exist_ok=True)
     started: list[subprocess.Popen] = []
     try:
         for process in processes:
-            arguments = process.command(Path())[1:]
+            arguments = process.command(Path(), log_folder)[1:]
             command = [sys.executable, '-m', f'tunnel_crack_ros.nodes.{process.executable}_node',
                        *arguments]
             with (log_folder / f'{process.name}.log').open('w') as log:

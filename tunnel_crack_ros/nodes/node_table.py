@@ -13,6 +13,8 @@ import os
 from pathlib import Path
 import re
 
+import yaml
+
 PACKAGE = 'tunnel_crack_ros'
 PARAMS_FILE = 'tunnel_crack.yaml'
 RVIZ_FILE = 'tunnel_crack.rviz'
@@ -118,21 +120,32 @@ class Process:
     environment: Mapping[str, str] = field(default_factory=dict)    # added to the inherited one
     log_level: str = 'info'
 
-    def command(self, folder: Path) -> list[str]:
+    @property
+    def full_name(self) -> str:
+        """Return the node's name with its namespace, e.g. `/tunnel/classifier`."""
+        return '/' + '/'.join(filter(None, [self.namespace.strip('/'), self.name]))
+
+    def command(self, executables: Path, scratch: Path) -> list[str]:
         """Return the command line that starts it without `launch`.
 
-        :param folder: where the executables are, e.g. lib/tunnel_crack_ros of a prefix.
+        :param executables: where they are, e.g. lib/tunnel_crack_ros of a prefix.
+        :param scratch: an existing folder that takes a file with the parameters. A file with the
+            full name, as `launch` writes it, because `-p` loses to the sections `/**/<node>` of
+            the parameter file.
         """
         ros = ['-r', f'__node:={self.name}', '--log-level', self.log_level]
         if self.namespace:
             ros += ['-r', f'__ns:=/{self.namespace.strip("/")}']
         if self.params_file:
             ros += ['--params-file', self.params_file]
-        for name, value in self.parameters.items():
-            ros += ['-p', f'{name}:={_yaml(value)}']
+        if self.parameters:
+            own = scratch / f"{self.full_name.strip('/').replace('/', '.')}.yaml"
+            own.write_text(yaml.safe_dump(
+                {self.full_name: {'ros__parameters': dict(self.parameters)}}), encoding='utf-8')
+            ros += ['--params-file', str(own)]
         for old, new in self.remappings:
             ros += ['-r', f'{old}:={new}']
-        return [str(folder / self.executable), *self.arguments, '--ros-args', *ros]
+        return [str(executables / self.executable), *self.arguments, '--ros-args', *ros]
 
 
 def node_table(settings: Settings, share: Path) -> list[Process]:
@@ -219,14 +232,3 @@ def _one_of(name: str, text: str, choices: Sequence[str]) -> None:
     if text not in choices:
         raise SettingsError(
             f"{name}: '{text}', expected {' or '.join(choice for choice in choices if choice)}")
-
-
-def _yaml(value: object) -> str:
-    if isinstance(value, bool):
-        return 'true' if value else 'false'
-    if isinstance(value, list):
-        return f"[{', '.join(_yaml(part) for part in value)}]"
-    if isinstance(value, str):
-        # quoted, so that a camera called `on` or `1` stays a string
-        return "'" + value.replace("'", "''") + "'"
-    return str(value)
