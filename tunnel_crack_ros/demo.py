@@ -77,7 +77,8 @@ def run_demo(out: Path, frames: int, rate: float, seed: int,
     :raises DemoError: a node did not start, or the replay failed.
     :raises OSError: the folder cannot be written.
     """
-    settings = SimulationSettings(seed=seed, frames=frames, cameras=spread_cameras(_CAMERAS))
+    settings = SimulationSettings(seed=seed, frames=frames, cameras=spread_cameras(_CAMERAS),
+                                  fps=4.0, speed=0.8, crack_density=1.5)
     bag = _simulated(settings, out / 'simulated', partial_bar('Rendering'))
     live = out / 'live'
     shutil.rmtree(live, ignore_errors=True)
@@ -117,8 +118,7 @@ def _simulated(settings: SimulationSettings, folder: Path, bar: Bar) -> Path:
 
 def _await_nodes(node: Node, processes: list[subprocess.Popen], logs: Path) -> None:
     end = time.monotonic() + _START_S
-    needed = [f'{camera}/{topic}/compressed' for camera in _CAMERAS
-              for topic in ('flagged',)]
+    needed = [f'{camera}/flagged/compressed' for camera in _CAMERAS]
     while any(node.count_subscribers(topic) == 0 for topic in needed) or any(
             node.count_publishers(f'{camera}/{topic}') == 0 for camera in _CAMERAS
             for topic in ('verdict', 'overlay')):
