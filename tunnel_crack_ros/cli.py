@@ -177,7 +177,7 @@ def simulate(
         mm_per_px: Annotated[float, typer.Option(help='Millimetres of lining per pixel.')] = 1.0,
         fps: Annotated[float, typer.Option(help='Frames per second of each camera.')] = 8.0,
         speed: Annotated[float, typer.Option(help='Of the vehicle, m/s.')] = 0.4,
-        crack_density: Annotated[float, typer.Option(help='Cracks begun per m^2.')] = 0.35,
+        crack_density: Annotated[float, typer.Option(help='Cracks begun per m^2.')] = 0.8,
         unusable_rate: Annotated[float, typer.Option(
             help='Share of frames too dark, too bright or too blurred, 0..1.')] = 0.04,
         transport: Annotated[str, typer.Option(help='compressed or raw')] = 'compressed',
@@ -202,6 +202,8 @@ def simulate(
 @app.command()
 def replay(
         bag: Annotated[Path, typer.Argument(help='Folder of a rosbag2 bag, or its file.')],
+        ros_arguments: Annotated[list[str] | None, typer.Argument(
+            help='After `--`: --ros-args -r /left/image_raw:=/camera/image_raw')] = None,
         rate: Annotated[float, typer.Option(help='Times the speed of the recording.')] = 1.0,
         clock: Annotated[float | None, typer.Option(
             help='Publish /clock so often, Hz.')] = None,
@@ -214,7 +216,7 @@ def replay(
     with _one_line_errors():
         from tunnel_crack_ros.nodes.bag_player import play
         play(bag, rate=rate, clock_hz=clock, loop=loop, topics=topic or None,
-             wait_for_subscribers=wait)
+             wait_for_subscribers=wait, ros_args=ros_arguments)
 
 
 @app.command()
@@ -222,7 +224,7 @@ def demo(
         out: Annotated[Path, typer.Option(help='Folder for everything.')] = Path('results/demo'),
         frames: Annotated[int, typer.Option(min=4, help='Frames of each camera.')] = 80,
         rate: Annotated[float, typer.Option(help='Times the speed of the drive.')] = 1.0,
-        seed: Annotated[int, typer.Option(help='Which tunnel and drive.')] = 7) -> None:
+        seed: Annotated[int, typer.Option(help='Which tunnel and drive.')] = 36) -> None:
     """Simulate an inspection, replay it through the live nodes, and keep what they publish."""
     with _one_line_errors():
         from tunnel_crack_ros.demo import run_demo
