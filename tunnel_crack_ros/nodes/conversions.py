@@ -129,11 +129,15 @@ def focal_length_px(camera_info: CameraInfo | None) -> float:
         else math.nan
 
 
-def range_m(found: Range | None) -> float:
-    """Return a measured distance, m; NaN when there is none or it is out of the sensor's range."""
-    if found is None or not found.min_range <= found.range <= found.max_range:
-        return math.nan
-    return float(found.range)
+def range_m(found: Range) -> float:
+    """Return a measured distance, m; NaN when it is out of the sensor's own range."""
+    return float(found.range) if found.min_range <= found.range <= found.max_range else math.nan
+
+
+def stamp_ns(header: Header) -> int:
+    """Return a header's stamp, ns."""
+    return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
+
 
 
 def scale_from_msg(message: CrackArray) -> Scale:

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 import math
 from typing import Any
 
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, Range
+from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from tunnel_crack_msgs.msg import CrackArray
@@ -24,6 +25,7 @@ from tunnel_crack_ros.nodes.conversions import (
     overlay_to_msg,
     range_m,
     rgb_from_msg,
+    stamp_ns,
 )
 from tunnel_crack_ros.nodes.matched_subscription import MatchedSubscription
 from tunnel_crack_ros.nodes.parameters import parameter
@@ -40,6 +42,7 @@ from tunnel_crack_ros.vision import (
 )
 from tunnel_crack_ros.vision.model_folder import SEGMENTER
 from tunnel_crack_ros.vision.overlay import draw_overlay
+from tunnel_crack_ros.vision.range_history import RangeHistory
 from tunnel_crack_ros.vision.scale import choose_scale
 
 
@@ -74,7 +77,7 @@ class CameraOutputs:
     markers: Publisher
     overlay: Publisher
     camera_info: CameraInfo | None = None
-    range: Range | None = None
+    distance: RangeHistory = field(default_factory=RangeHistory)
 
     def publishers(self) -> tuple[Publisher, ...]:
         """Return all publishers."""
@@ -141,18 +144,19 @@ class SegmenterNode(CameraNode):
         with self.times.measure('segment'):
             segmentation = segmenter.segment(frame)
         with self.times.measure('measure'):
-            scale = self.scale_of(camera)
+            scale = self.scale_of(camera, message.header)
             cracks = measure_cracks(segmentation, scale, self.parameters.axis_angle)
         with self.times.measure('publish'):
             self._publish(camera, message, frame, segmentation, cracks, scale)
         return True
 
-    def scale_of(self, camera: str) -> Scale:
-        """Return millimetres per pixel, from the first of parameter, distance and range known."""
+    def scale_of(self, camera: str, header: Header) -> Scale:
+        """Return a frame's mm per pixel, from the first of parameter, distance and range known."""
         p, outputs = self.parameters, self._outputs[camera]
         return choose_scale(
             mm_per_px=p.mm_per_px, distance_m=p.lining_distance_m,
-            focal_length_px=focal_length_px(outputs.camera_info), range_m=range_m(outputs.range))
+            focal_length_px=focal_length_px(outputs.camera_info),
+            range_m=outputs.distance.at(stamp_ns(header)))
 
     def _publish(self, camera: str, message: FrameMessage, frame: RgbFrame,
                  segmentation: Segmentation, cracks: list[Crack], scale: Scale) -> None:
@@ -179,7 +183,7 @@ class SegmenterNode(CameraNode):
 
     def _on_range(self, camera: str, found: Range) -> None:
         if camera in self._outputs:
-            self._outputs[camera].range = found
+            self._outputs[camera].distance.add(stamp_ns(found.header), range_m(found))
 
     def _match_publishers(self) -> None:
         super()._match_publishers()

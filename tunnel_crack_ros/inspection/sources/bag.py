@@ -15,9 +15,12 @@ from rosbags.typesys import get_typestore, Stores
 from tunnel_crack_ros.inspection.sources.recorded_frame import RecordedFrame, SourceError
 from tunnel_crack_ros.vision import FrameError, RgbFrame
 from tunnel_crack_ros.vision.frame import rgb_from_compressed, rgb_from_raw
+from tunnel_crack_ros.vision.range_history import RangeHistory
 
 _RAW = 'sensor_msgs/msg/Image'
 _COMPRESSED = 'sensor_msgs/msg/CompressedImage'
+_CALIBRATION = 'sensor_msgs/msg/CameraInfo'
+_RANGE = 'sensor_msgs/msg/Range'
 _BAG_ENDINGS = ('.mcap', '.db3')
 _NOT_CAMERAS = ('mask', 'confidence', 'overlay', 'heatmap', 'flagged')  # our own outputs
 
@@ -65,23 +68,25 @@ class BagFrames:
 
     def __iter__(self) -> Iterator[RecordedFrame]:
         """Read the frames; calibration and range are those recorded last before each."""
-        optics: dict[str, dict[str, float]] = {}
+        focal_lengths: dict[str, float] = {}
+        distances: dict[str, RangeHistory] = {}
         with _reading(self._bag) as reader:
             wanted = [c for c in reader.connections if c.topic in self._topics
-                      or c.msgtype in ('sensor_msgs/msg/CameraInfo', 'sensor_msgs/msg/Range')]
+                      or c.msgtype in (_CALIBRATION, _RANGE)]
             for connection, _, data in reader.messages(wanted):
                 message: Any = reader.deserialize(data, connection.msgtype)
+                camera = camera_of(connection.topic)
                 if connection.topic in self._topics:
-                    yield _frame(message, connection, optics)
-                elif connection.msgtype.endswith('CameraInfo'):
+                    distance = distances.get(camera, RangeHistory())
+                    yield _frame(message, connection, focal_lengths.get(camera, math.nan),
+                                 distance.at(_stamp_ns(message)))
+                elif connection.msgtype == _CALIBRATION:
                     focal = float(message.k[0])
-                    camera = connection.topic.rpartition('/')[0]
-                    optics.setdefault(camera, {})['focal'] = focal if focal > 0 else math.nan
+                    focal_lengths[camera] = focal if focal > 0 else math.nan
                 else:
                     valid = message.min_range <= message.range <= message.max_range
-                    camera = connection.topic.rpartition('/')[0]
-                    optics.setdefault(camera, {})['range'] = \
-                        float(message.range) if valid else math.nan
+                    distances.setdefault(camera, RangeHistory()).add(
+                        _stamp_ns(message), float(message.range) if valid else math.nan)
 
 
 def camera_of(topic: str) -> str:
@@ -92,19 +97,21 @@ def camera_of(topic: str) -> str:
     return '/'.join(parts[:-1]) or parts[0]
 
 
-def _frame(message: Any, connection: Connection,
-           optics: dict[str, dict[str, float]]) -> RecordedFrame:
+def _frame(message: Any, connection: Connection, focal_length_px: float,
+           range_m: float) -> RecordedFrame:
     camera = camera_of(connection.topic)
     stamp = (int(message.header.stamp.sec), int(message.header.stamp.nanosec))
     name = f"{camera.replace('/', '_')}_{stamp[0]}_{stamp[1]:09d}"
-    known = optics.get(f'/{camera}', optics.get(camera, {}))
     rgb, error = None, ''
     try:
         rgb = _pixels(message, connection.msgtype)
     except FrameError as found:
         error = str(found)
-    return RecordedFrame(name, camera, stamp, rgb, error, known.get('focal', math.nan),
-                         known.get('range', math.nan))
+    return RecordedFrame(name, camera, stamp, rgb, error, focal_length_px, range_m)
+
+
+def _stamp_ns(message: Any) -> int:
+    return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
 
 
 def _pixels(message: Any, kind: str) -> RgbFrame:

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The distance to the lining at the time of a frame, not at the time somebody asks."""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+import math
+
+_KEPT = 1000
+
+
+class RangeHistory:
+    """The latest measured distances of one camera, by the stamp of their header."""
+
+    def __init__(self, max_age_s: float = 1.0) -> None:
+        """Start with none.
+
+        :param max_age_s: an older measurement says nothing of a frame, s.
+        """
+        self._max_age_ns = round(max_age_s * 1e9)
+        self._measured: list[tuple[int, float]] = []
+        self._unstamped: float | None = None
+
+    def add(self, stamp_ns: int, distance_m: float) -> None:
+        """Take a measurement.
+
+        :param stamp_ns: of its header, ns; 0 (a driver that does not stamp): it holds for every
+            frame until the next one comes.
+        :param distance_m: camera to lining, m; NaN: the sensor saw nothing.
+        """
+        self._unstamped = distance_m if stamp_ns == 0 else None
+        if stamp_ns == 0:
+            return
+        insort(self._measured, (stamp_ns, distance_m), key=lambda entry: entry[0])
+        del self._measured[:-_KEPT]
+
+    def at(self, stamp_ns: int) -> float:
+        """Return the last distance measured up to a frame's stamp, m; NaN: none, or too old."""
+        if self._unstamped is not None:
+            return self._unstamped
+        place = bisect_right(self._measured, stamp_ns, key=lambda entry: entry[0])
+        if place == 0:
+            return math.nan
+        measured_ns, distance_m = self._measured[place - 1]
+        return distance_m if stamp_ns - measured_ns <= self._max_age_ns else math.nan
