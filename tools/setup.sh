@@ -43,6 +43,7 @@ case $distro in
             "  On a machine with ROS 2 $distro installed: colcon build (README, \"On a robot\")." ;;
 esac
 venv=${VENV:-$venv}
+case $venv in /*) ;; *) venv=$repository/$venv ;; esac
 export ROS_DISTRO=$distro
 
 [ "$(uname -sm)" = 'Linux x86_64' ] || fail \
@@ -105,7 +106,7 @@ pip_install() {
 }
 
 install_wheels() {
-    say "installing ROS 2 $distro and the other dependencies into $venv ..."
+    say "installing ROS 2 $distro and the other dependencies into ${venv#"$repository"/} ..."
     pip_install --no-deps -r constraints/python.txt -r "constraints/ros-$distro.txt"
     relocate_cmake_files
     "$venv/bin/python" tools/write_ros_env.py "$venv" "$distro"
@@ -124,7 +125,7 @@ relocate_cmake_files() {
     local parents=$venv/share/ament_index/resource_index/parent_prefix_path
     if [ -d "$parents" ]; then
         { grep -rlIZ '/opt/python/' "$parents" || true; } |
-            xargs -0 -r sed -i -e "s#/opt/python/[^:/]*#$repository/$venv#g"
+            xargs -0 -r sed -i -e "s#/opt/python/[^:/]*#$venv#g"
     fi
     ! grep -rqI --include='*.cmake' '/opt/python/' "$venv/share" ||
         fail "CMake files in $venv/share still name /opt/python: a wheel changed its layout."
@@ -147,7 +148,7 @@ if [ -x "$venv/bin/python" ] && [ -z "${PYTHON:-}" ]; then
     python=$("$venv/bin/python" -c 'import sys; print(sys._base_executable)' 2>/dev/null) || python=
 fi
 [ -n "${python:-}" ] || python=$(choose_python)
-python_hash=$(printf '%s\n' "$repository/$venv" "$distro" \
+python_hash=$(printf '%s\n' "$venv" "$distro" \
     "$("$python" -c 'import sys; print(sys.version_info[:3], sys.base_prefix)')" | hash_of)
 
 mkdir -p "$venv"
@@ -160,10 +161,10 @@ fi
 if ! is_done python "$python_hash"; then
     check_tools "$python"
     if [ -e "$venv/bin" ]; then
-        say "$venv is of another Python, ROS 2 or place: making it anew."
+        say "${venv#"$repository"/} is of another Python, ROS 2 or place: making it anew."
     fi
     find "$venv" -mindepth 1 -maxdepth 1 ! -name setup.lock -exec rm -rf {} +
-    say "making $venv with $("$python" --version) ..."
+    say "making ${venv#"$repository"/} with $("$python" --version) ..."
     "$python" -m venv "$venv"
     # colcon shall not look for packages in here.
     touch "$venv/COLCON_IGNORE"
@@ -183,7 +184,7 @@ msgs_hash=$({ echo "$wheels_hash"; find tunnel_crack_msgs -type f ! -path '*/.*'
 if ! is_done msgs "$msgs_hash"; then
     check_tools "$python"
     say 'building tunnel_crack_msgs ...'
-    colcon_build tunnel_crack_msgs --cmake-args -DBUILD_TESTING=ON "-DPython3_EXECUTABLE=$repository/$venv/bin/python"
+    colcon_build tunnel_crack_msgs --cmake-args -DBUILD_TESTING=ON "-DPython3_EXECUTABLE=$venv/bin/python"
     mark_done msgs "$msgs_hash"
 fi
 
@@ -199,7 +200,7 @@ if ! is_done package "$package_hash"; then
     rm -rf "$venv/build/tunnel_crack_ros" "$venv/share/tunnel_crack_ros" "$venv/lib/tunnel_crack_ros"
     colcon_build tunnel_crack_ros --symlink-install
     # colcon relies on a sourced PYTHONPATH to find linked packages; this works without.
-    echo "$repository/$venv/build/tunnel_crack_ros" >"$("$venv/bin/python" -c \
+    echo "$venv/build/tunnel_crack_ros" >"$("$venv/bin/python" -c \
         'import sysconfig; print(sysconfig.get_path("purelib"))')/tunnel_crack_ros.pth"
     mark_done package "$package_hash"
 fi
@@ -207,9 +208,9 @@ fi
 if $training; then
     training_hash=$({ echo "$wheels_hash"; cat constraints/training.txt; } | hash_of)
     if ! is_done training "$training_hash"; then
-        say "installing PyTorch into $venv (several GB) ..."
+        say "installing PyTorch into ${venv#"$repository"/} (several GB) ..."
         pip_install -c constraints/python.txt -r constraints/training.txt
         mark_done training "$training_hash"
     fi
 fi
-say "$venv is ready: ROS 2 $distro, $("$venv/bin/python" --version)."
+say "${venv#"$repository"/} is ready: ROS 2 $distro, $("$venv/bin/python" --version)."
