@@ -19,7 +19,8 @@ def image(**fields) -> Image:
 
 
 JPEG = cv2.imencode('.jpg', np.full((60, 80, 3), 90, np.uint8))[1].tobytes()
-PNG = cv2.imencode('.png', np.random.default_rng(0).integers(0, 9, (60, 80), np.uint8))[1].tobytes()
+NOISE = np.random.default_rng(0).integers(0, 9, (60, 80), np.uint8)
+PNG = cv2.imencode('.png', NOISE)[1].tobytes()
 
 # what may come at once: the middleware keeps the latest 10 for the node and loses the others
 BURST = 8
