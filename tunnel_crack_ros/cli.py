@@ -166,6 +166,56 @@ def evaluate(
 
 
 @app.command()
+def train(
+        model: Annotated[str, typer.Argument(help='Name of a network.')],
+        data: Annotated[Path, typer.Option(
+            help='Folder with index.csv, or with images/ and masks/.')],
+        out: Annotated[Path, typer.Option(help='Folder for checkpoints and curves.')] =
+        Path('runs'),
+        simulated: Annotated[int, typer.Option(
+            min=0, help='Frames of simulated linings to mix in.')] = 0,
+        epochs: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
+        seed: Annotated[int, typer.Option(help='The same seed gives the same run.')] = 0,
+        resume: Annotated[bool, typer.Option(
+            '--resume', help='Go on with the run in the folder.')] = False,
+        start_from: Annotated[Path | None, typer.Option(
+            help='Weights to start from: a .best.pt.')] = None) -> None:
+    """Train a network (needs `make setup-training`)."""
+    with _one_line_errors():
+        from dataclasses import replace
+
+        from tunnel_crack_ros.training.fit import train as fit
+        from tunnel_crack_ros.training.models import architecture
+        from tunnel_crack_ros.training.recipes import RECIPES
+        architecture(model)  # says which there are, when there is no such network
+        recipe = replace(RECIPES[model], epochs=epochs) if epochs else RECIPES[model]
+        with _bars() as bars:
+            steps = _bar(bars, 'Training', 'steps')
+            best = fit(model, data, out, recipe=recipe, simulated=simulated, seed=seed,
+                       resume=resume, start_from=start_from,
+                       on_step=lambda done, of, loss: steps(done, of),
+                       on_epoch=lambda epoch: bars.console.print(str(epoch), soft_wrap=True))
+    print(best)
+
+
+@app.command()
+def export(
+        checkpoint: Annotated[Path, typer.Argument(help='A .best.pt of `train`.')],
+        out: Annotated[Path, typer.Option(help='Folder for the .onnx and its card.')] =
+        Path('models'),
+        data: Annotated[Path | None, typer.Option(
+            help='Photographs on which ONNX Runtime is compared with PyTorch.')] = None) -> None:
+    """Write a trained network as ONNX with its card (needs `make setup-training`)."""
+    with _one_line_errors():
+        from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset
+        from tunnel_crack_ros.training.export import export as write
+        frames = CrackDataset.read(data).images[:8] if data is not None else ()
+        made = write(checkpoint, out, frames=frames)
+    print(f'{made.model}  {made.card}  largest difference from PyTorch '
+          f'{made.max_difference:.1e} on {made.compared_frames} frames')
+
+
+@app.command()
 def simulate(
         out: Annotated[Path, typer.Option(help='Folder for bag/ and truth/.')] =
         Path('results/simulated'),
@@ -255,13 +305,13 @@ def latency(
         ['model inference', f'{found.inference_median:.1f} ({found.inference_share:.0%})']])
 
 
-def _bar(bars: Progress, what: str) -> Any:
+def _bar(bars: Progress, what: str, unit: str = 'frames') -> Any:
     """Return a callback (done, of) that moves a new bar."""
     task: list[TaskID] = []
 
     def show(done: int, of: int) -> None:
         if not task:
-            task.append(bars.add_task(what, total=of, unit='frames'))
+            task.append(bars.add_task(what, total=of, unit=unit))
         bars.update(task[0], completed=done, total=of)
     return show
 
