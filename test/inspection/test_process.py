@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An inspection on disk: what `tunnel_crack process` writes, with the shipped models."""
+
+import csv
+import json
+import math
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from tunnel_crack_ros.cli import app
+from tunnel_crack_ros.inspection.process import Inspector, process
+from tunnel_crack_ros.inspection.result_folder import (
+    CRACK_COLUMNS,
+    FRAME_COLUMNS,
+    FrameRecord,
+    ResultFolder,
+)
+from tunnel_crack_ros.inspection.sources import RecordedFrame
+from tunnel_crack_ros.vision import (
+    CrackClassifier,
+    CrackSegmenter,
+    measure_cracks,
+    Model,
+    Scale,
+    ScaleSource,
+    Segmentation,
+)
+from tunnel_crack_ros.vision.frame import rgb_from_compressed
+from tunnel_crack_ros.vision.model_folder import CLASSIFIER, SEGMENTER
+
+run = CliRunner()
+
+
+
+@pytest.fixture(scope='module')
+def recording(tmp_path_factory):
+    """Two frames that show a plain crack, a black one, and a file that is no picture."""
+    folder = tmp_path_factory.mktemp('frames')
+    for name, slope in (('a', 0.3), ('b', -0.2)):
+        lining = np.full((384, 512, 3), 150, np.float32)
+        lining += np.random.default_rng(1).normal(0, 5, lining.shape)
+        x = np.arange(512)
+        y = 190 + slope * (x - 256) + 6 * np.sin(x / 17) + 3 * np.sin(x / 5)
+        points = np.column_stack([x, y]).round().astype(np.int32).reshape(-1, 1, 2)
+        picture = np.clip(lining, 0, 255).astype(np.uint8)
+        cv2.polylines(picture, [points], False, (30, 30, 30), 3, cv2.LINE_AA)
+        cv2.imwrite(str(folder / f'{name}.jpg'), cv2.GaussianBlur(picture, (0, 0), 0.7))
+    cv2.imwrite(str(folder / 'dark.png'), np.full((384, 512, 3), 3, np.uint8))
+    (folder / 'torn.jpg').write_bytes(b'\xff\xd8\xff\xe0 torn')
+    return folder
+
+
+@pytest.fixture(scope='module')
+def processed(recording, tmp_path_factory):
+    out = tmp_path_factory.mktemp('results')
+    result = run.invoke(app, ['process', str(recording), '--out', str(out), '--mm-per-px', '0.5',
+                              '--classifier-threshold', '0'])
+    assert result.exit_code == 0, result.output
+    return out, result.output
+
+
+def table(path):
+    with path.open(newline='') as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_frame_has_a_line_with_its_verdict(processed):
+    out, _ = processed
+    lines = table(out / 'frames.csv')
+    assert tuple(lines[0]) == FRAME_COLUMNS
+    assert [(line['frame'], line['verdict']) for line in lines] == [
+        ('a', 'CRACK'), ('b', 'CRACK'), ('dark', 'UNKNOWN'), ('torn', 'UNREADABLE')]
+    assert lines[2]['reason'].startswith('too dark') and lines[2]['crack_probability'] == ''
+
+
+def test_masks_are_those_of_the_method(processed, recording):
+    out, _ = processed
+    segmenter = CrackSegmenter(Model.load(SEGMENTER))
+    for name in ('a', 'b'):
+        frame = rgb_from_compressed((recording / f'{name}.jpg').read_bytes())
+        mask = cv2.imread(str(out / 'masks' / f'{name}.png'), cv2.IMREAD_UNCHANGED)
+        assert np.array_equal(mask, segmenter.segment(frame).mask)
+        assert mask.any()
+        overlay = cv2.imread(str(out / 'overlays' / f'{name}.jpg'))
+        assert overlay.shape == frame.shape
+    assert not (out / 'masks' / 'dark.png').exists()
+
+
+def test_cracks_are_measured_in_both_units(processed):
+    out, _ = processed
+    lines = table(out / 'cracks.csv')
+    assert tuple(lines[0]) == CRACK_COLUMNS
+    for line in lines:
+        assert line['scale_source'] == 'PARAMETER'
+        assert float(line['length_mm']) == pytest.approx(float(line['length_px']) / 2, abs=0.01)
+    said = json.loads((out / 'cracks.json').read_text())
+    assert said['segmenter'].startswith(SEGMENTER + '@')
+    assert sum(len(frame['cracks']) for frame in said['frames']) == len(lines) \
+        == said['summary']['cracks']
+    assert len(said['frames'][0]['cracks'][0]['centre_line_x_y_width_px']) > 10
+
+
+def test_the_last_lines_sum_up_and_name_the_results(processed):
+    out, said = processed
+    assert '2 flagged of 4 frames, 1 UNKNOWN, 1 unreadable' in said
+    assert f'{out}/cracks.csv' in said
+
+
+def test_without_a_scale_millimetres_are_left_empty(recording, tmp_path):
+    result = run.invoke(app, ['process', str(recording / 'a.jpg'), '--out', str(tmp_path),
+                              '--segment-all'])
+    assert result.exit_code == 0, result.output
+    for line in table(tmp_path / 'cracks.csv'):
+        assert line['length_mm'] == '' and line['scale_source'] == 'NONE'
+    assert json.loads((tmp_path / 'cracks.json').read_text())['frames'][0]['mm_per_px'] is None
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (['process', 'nowhere'], 'nowhere: no such file'),
+    (['process', '.', '--classifier', 'unheard-of'], "no model 'unheard-of'"),
+    (['process', '.', '--segmenter', 'efficientnet_lite0_classifier'], 'expected a segmenter'),
+    (['simulate', '--frames', '0'], 'frames'),
+    (['replay', 'nowhere'], 'nowhere'),
+    (['evaluate', '--data', 'nowhere'], 'nowhere'),
+])
+def test_a_users_mistake_is_one_line_and_exit_code_1(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite('a.png', np.full((32, 32, 3), 99, np.uint8))
+    result = run.invoke(app, arguments)
+    assert result.exit_code == 1
+    errors = [line for line in result.output.splitlines() if line.startswith('error: ')]
+    assert len(errors) == 1 and message in errors[0]
+
+
+def test_lengths_in_the_tables_are_the_cracks(tmp_path):
+    mask = np.zeros((40, 60), np.uint8)
+    cv2.line(mask, (5, 20), (50, 20), 255, 3)
+    segmentation = Segmentation((mask / 255).astype(np.float32), mask, 0.5)
+    scale = Scale(2.0, source=ScaleSource.PARAMETER)
+    record = FrameRecord('one', 'left', (1, 2), 'CRACK', 0.9, '', scale,
+                         measure_cracks(segmentation, scale))
+    summary = ResultFolder(tmp_path).write_tables([record], {'recording': 'x'})
+    assert (summary.frames, summary.flagged, summary.cracks) == (1, 1, 1)
+    line, = table(tmp_path / 'cracks.csv')
+    # 46 columns long: from 5 to 50, and the round ends of the drawn line
+    assert float(line['length_mm']) == pytest.approx(92, abs=6)
+    assert line['stamp'] == '1.000000002'
+
+
+class TornOff:
+    """A recording that the user stops after its first frame."""
+
+    def __len__(self):
+        return 5
+
+    def __iter__(self):
+        yield RecordedFrame('first', 'left', (0, 0), None, 'unreadable')
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_inspection_keeps_what_was_done(tmp_path):
+    inspector = Inspector(CrackClassifier(Model.load(CLASSIFIER)),
+                          CrackSegmenter(Model.load(SEGMENTER)))
+    with pytest.raises(KeyboardInterrupt):
+        process(TornOff(), tmp_path, inspector)
+    assert [line['frame'] for line in table(tmp_path / 'frames.csv')] == ['first']
+
+
+def test_a_summary_without_cracks_says_so(tmp_path):
+    record = FrameRecord('one', 'left', (1, 2), 'NO_CRACK', 0.1)
+    summary = ResultFolder(tmp_path).write_tables([record], {})
+    assert summary.sentence() == '0 flagged of 1 frames, 0 UNKNOWN, 0 cracks'
+    assert math.isnan(record.scale.mm_per_px)

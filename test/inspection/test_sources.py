@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recordings of all kinds give their frames in order, and say what is wrong with them."""
+
+import math
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from tunnel_crack_ros.inspection.sources import open_source, SourceError
+from tunnel_crack_ros.inspection.sources.bag import camera_of
+from tunnel_crack_ros.simulation import render_frames, simulate, SimulationSettings, spread_cameras
+
+SETTINGS = SimulationSettings(seed=3, frames=3, cameras=spread_cameras(['left', 'right']),
+                              width=160, height=120, unusable_rate=0.0)
+
+
+@pytest.fixture(scope='module')
+def simulated(tmp_path_factory):
+    return simulate(SETTINGS, tmp_path_factory.mktemp('simulated') / 'drive')
+
+
+def grey(value, size=(40, 30)):
+    return np.full((size[1], size[0], 3), value, np.uint8)
+
+
+def test_images_come_by_name_and_an_unreadable_one_is_reported(tmp_path):
+    cv2.imwrite(str(tmp_path / 'b.png'), grey(20))
+    cv2.imwrite(str(tmp_path / 'a.jpg'), grey(10))
+    (tmp_path / 'c.jpg').write_bytes(b'\xff\xd8 no picture')
+    (tmp_path / 'notes.txt').write_text('not an image')
+    source = open_source(tmp_path)
+    frames = list(source)
+    assert len(source) == 3
+    assert [frame.name for frame in frames] == ['a', 'b', 'c']
+    assert [frame.camera for frame in frames] == [tmp_path.name] * 3
+    assert np.abs(frames[1].rgb.astype(int) - 20).max() == 0
+    assert frames[2].rgb is None and 'truncated' in frames[2].error
+
+
+def test_two_images_of_one_stem_keep_apart(tmp_path):
+    for ending in ('jpg', 'png'):
+        cv2.imwrite(str(tmp_path / f'a.{ending}'), grey(10))
+    assert [frame.name for frame in open_source(tmp_path)] == ['a_jpg', 'a_png']
+
+
+def test_a_video_gives_its_frames_with_their_time(tmp_path):
+    path = tmp_path / 'drive.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'MJPG'), 10.0, (64, 48))
+    for value in (50, 100, 150):
+        writer.write(grey(value, (64, 48)))
+    writer.release()
+    frames = list(open_source(path))
+    assert [frame.stamp for frame in frames] == [(0, 0), (0, 100_000_000), (0, 200_000_000)]
+    assert [round(float(frame.rgb.mean()), -1) for frame in frames] == [50, 100, 150]
+
+
+@pytest.mark.parametrize('transport', ['compressed', 'raw'])
+def test_a_bag_gives_every_cameras_frames_with_their_optics(tmp_path, transport):
+    settings = SimulationSettings(**{**SETTINGS.__dict__, 'transport': transport})
+    made = simulate(settings, tmp_path / 'drive')
+    frames = list(open_source(made.bag))
+    truth = {(f.camera, f.stamp_ns): f for f in render_frames(settings)}
+    assert len(frames) == len(truth) == 6
+    for frame in frames:
+        rendered = truth[frame.camera, frame.stamp[0] * 1_000_000_000 + frame.stamp[1]]
+        # JPEG of a noisy picture: a few grey levels
+        limit = 0 if transport == 'raw' else 4
+        assert np.abs(frame.rgb.astype(int) - rendered.rgb).mean() <= limit
+        assert frame.focal_length_px == pytest.approx(settings.focal_px)
+        mm_per_px = frame.range_m * 1000 / frame.focal_length_px
+        # the range sensor's sigma is 2 mm of 1200
+        assert mm_per_px == pytest.approx(rendered.view.mm_per_px, rel=0.01)
+
+
+def test_a_bag_is_known_by_its_file_and_by_the_folder_around_it(simulated):
+    mcap, = simulated.bag.glob('*.mcap')
+    assert [len(open_source(path)) for path in (simulated.bag, simulated.bag.parent, mcap)] \
+        == [6] * 3
+
+
+def test_topics_of_a_bag_can_be_chosen(simulated):
+    topic = '/left/image_raw/compressed'
+    assert {frame.camera for frame in open_source(simulated.bag, [topic])} == {'left'}
+    with pytest.raises(SourceError, match=r'no image topic /up.*has /left/image_raw/compressed'):
+        open_source(simulated.bag, ['/up'])
+
+
+def test_a_broken_bag_is_named(simulated, tmp_path):
+    broken = tmp_path / 'broken'
+    shutil.copytree(simulated.bag, broken)
+    mcap, = broken.glob('*.mcap')
+    mcap.write_bytes(mcap.read_bytes()[:100])
+    with pytest.raises(SourceError, match='broken: cannot be read as a bag'):
+        list(open_source(broken))
+
+
+@pytest.mark.parametrize('content, message', [
+    (None, 'no such file'), ('empty folder', 'no image'), ('text', "unknown kind of file '.txt'"),
+    ('false video', 'cannot read this video')])
+def test_what_is_no_recording_is_refused(tmp_path, content, message):
+    path = tmp_path / {'text': 'a.txt', 'false video': 'a.mp4'}.get(content, 'folder')
+    if content == 'empty folder':
+        path.mkdir()
+    elif content:
+        path.write_text('nothing')
+    with pytest.raises(SourceError, match=message):
+        open_source(path)
+
+
+@pytest.mark.parametrize('topic, camera', [
+    ('/left/image_raw', 'left'), ('/left/image_raw/compressed', 'left'),
+    ('/robot/left/image_raw', 'robot/left'), ('/image', 'image'), ('/left/range', 'left')])
+def test_cameras_are_named_after_their_topic(topic, camera):
+    assert camera_of(topic) == camera
+
+
+def test_without_optics_there_is_no_scale(tmp_path):
+    cv2.imwrite(str(tmp_path / 'a.png'), grey(20))
+    frame, = open_source(tmp_path)
+    assert math.isnan(frame.focal_length_px) and math.isnan(frame.range_m)
