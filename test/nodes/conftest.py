@@ -159,8 +159,8 @@ class NodeProcess:
     """One node in a process of its own."""
 
     def __init__(self, bench: Bench, executable: str, folder: Path, parameters: dict[str, Any],
-                 remappings: dict[str, str], environment: dict[str, str], namespace: str
-                 ) -> None:
+                 remappings: dict[str, str], environment: dict[str, str], namespace: str,
+                 params_file: Path | None) -> None:
         self._bench = bench
         self.namespace = namespace or f'/test{next(_numbers)}'
         self.name = f'{self.namespace}/{executable}'
@@ -170,6 +170,8 @@ class NodeProcess:
             file = folder / f'{executable}.yaml'
             file.write_text(yaml.safe_dump({'/**': {'ros__parameters': parameters}}))
             arguments += ['--params-file', str(file)]
+        if params_file:
+            arguments += ['--params-file', str(params_file)]
         for old, new in remappings.items():
             arguments += ['-r', f'{old}:={new}']
         installed = Path(sys.prefix, 'lib', 'tunnel_crack_ros', executable)
@@ -249,7 +251,8 @@ class NodeProcess:
         :return: how long it took, s.
         """
         start = time.monotonic()
-        self.process.send_signal(number)
+        if self.process.poll() is None:
+            self.process.send_signal(number)
         try:
             code = self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
@@ -275,13 +278,14 @@ def start(bench, tmp_path_factory) -> Iterator[Callable[..., NodeProcess]]:
 
     def start_one(executable: str, remappings: dict[str, str] | None = None,
                   environment: dict[str, str] | None = None, namespace: str = '',
-                  wait: str = 'active', **parameters: Any) -> NodeProcess:
+                  params_file: Path | None = None, wait: str = 'active', **parameters: Any) -> NodeProcess:
         """Start a node, in a namespace of its own unless one is given.
 
+        :param params_file: given to the node besides `parameters`.
         :param wait: lifecycle state to wait for; '': none.
         """
         node = NodeProcess(bench, executable, tmp_path_factory.mktemp(executable), parameters,
-                           remappings or {}, environment or {}, namespace)
+                           remappings or {}, environment or {}, namespace, params_file)
         started.append(node)
         if wait:
             node.wait_state(wait)
@@ -292,7 +296,7 @@ def start(bench, tmp_path_factory) -> Iterator[Callable[..., NodeProcess]]:
     for node in running:
         node.process.send_signal(signal.SIGINT)     # all at once: they end in parallel
     for node in running:
-        node.stop()
+        node.stop()     # a second SIGINT, as it comes under ros2 launch
 
 
 @pytest.fixture(scope='session')

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import signal
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -32,9 +33,9 @@ def run_node(make: Callable[[], Node]) -> None:
         if rclpy.ok():
             raise
     finally:
-        try:
-            if node is not None:
-                node.destroy_node()
-            rclpy.try_shutdown()
-        except KeyboardInterrupt:  # an impatient second Ctrl+C
-            pass
+        # Ctrl+C comes twice under ros2 launch: from the terminal and from launch itself
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # rclpy put back what was before it
