@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import json
 import os
 from pathlib import Path
+import sys
 from typing import Annotated, Any
 
 from rich.console import Console
@@ -31,6 +32,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 bench = typer.Typer(no_args_is_help=True, help='Measure speed and accuracy on this machine.')
 app.add_typer(bench, name='bench')
 console = Console(stderr=True, highlight=False)
+# a pipe has no width: do not cut tables there to 80 columns
+output = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 Json = Annotated[bool, typer.Option('--json', help='Print one JSON object, for machines.')]
 JsonFile = Annotated[Path | None, typer.Option('--json', help='Write the numbers to this file.')]
@@ -162,7 +165,7 @@ def evaluate(
         if json_file is not None:
             json_file.parent.mkdir(parents=True, exist_ok=True)
             json_file.write_text(json.dumps(report.to_json_dict(), indent=1) + '\n')
-    Console(highlight=False).print(report.table())
+    output.print(report.table())
 
 
 @app.command()
@@ -320,7 +323,7 @@ def _print_table(columns: tuple[str, ...], rows: list[list[str]]) -> None:
     table = Table(*columns, box=None)
     for row in rows:
         table.add_row(*row)
-    Console(highlight=False).print(table)
+    output.print(table)
 
 
 def main() -> None:
