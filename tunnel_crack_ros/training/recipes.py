@@ -34,7 +34,7 @@ class Recipe:
     weight_decay: float = 0.02
     average_decay: float = 0.99     # of the weights' moving average, which is what is kept
     crop_side: int = 256            # segmenters, px
-    clean_share: float = 0.2        # segmenters: samples from photographs without crack
+    clean_share: float = 0.3        # segmenters: samples from photographs without crack
     validate_every: int = 1         # epochs
 
 

@@ -83,6 +83,8 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return self._count
 
     def _generator(self, position: int) -> np.random.Generator:
+        if not 0 <= position < self._count:
+            raise IndexError(position)      # ends a plain `for`
         return np.random.default_rng((self._seed, self._epoch, position))
 
 
@@ -118,18 +120,21 @@ class FrameSamples(Samples):
         return image, mask
 
     def _clean_view(self, rng: np.random.Generator) -> tuple[Picture, Mask]:
-        if self._clean is not None and rng.random() < 0.6:
-            image, mask = self._clean.draw(rng).read()
-            if rng.random() < 0.5:
-                window = random_window(mask.shape, rng)
-                image, mask = image[window], mask[window]
-            return image, mask
-        while True:
-            image, mask = self._cracked.draw(rng).read()
+        if self._clean is None or rng.random() < 0.4:
             for _ in range(_TRIES):
-                window = random_window(mask.shape, rng)
-                if not mask[window].any():
-                    return image[window], mask[window]
+                image, mask = self._cracked.draw(rng).read()
+                for _ in range(_TRIES):
+                    window = random_window(mask.shape, rng)
+                    if not mask[window].any():
+                        return image[window], mask[window]
+        if self._clean is None:
+            raise ValueError('nothing without crack to draw: no such image, and no place in the '
+                             f'cracked ones of {_MIN_CROP} px a side')
+        image, mask = self._clean.draw(rng).read()
+        if rng.random() < 0.5:
+            window = random_window(mask.shape, rng)
+            image, mask = image[window], mask[window]
+        return image, mask
 
 
 class CropSamples(Samples):

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training learns, repeats itself and goes on where it stopped."""
+
+from dataclasses import replace
+
+import pytest
+
+torch = pytest.importorskip('torch', reason='PyTorch is not installed: make setup-training')
+
+from tunnel_crack_ros.training.fit import read_checkpoint, train  # noqa: E402
+from tunnel_crack_ros.training.recipes import Recipe  # noqa: E402
+
+pytestmark = pytest.mark.training
+
+CLASSIFIER = 'efficientnet_lite0_classifier'
+SEGMENTER = 'deeplabv3plus_efficientnet_lite0_segmenter'
+SHORT = Recipe(epochs=2, samples_per_epoch=8, batch_size=4, learning_rate=1e-3,
+               source_weights={}, crop_side=64, average_decay=0.5)
+
+
+def weights(path):
+    return read_checkpoint(path)['network']
+
+
+def same(left, right):
+    return all(torch.equal(left[name], right[name]) for name in left)
+
+
+class Interrupted(Exception):
+    """Somebody stopped the run."""
+
+
+def stop_after_first(epoch):
+    if epoch.number == 1:
+        raise Interrupted
+
+
+def metric(path, name):
+    return next(entry['value'] for entry in read_checkpoint(path)['validation']['metrics']
+                if entry['name'] == name)
+
+
+def test_classifier_learns_a_tiny_set(drawn_cracks, tmp_path):
+    losses = []
+    recipe = replace(SHORT, epochs=3, samples_per_epoch=64, batch_size=8, learning_rate=5e-4,
+                     average_decay=0.8)
+    best = train(CLASSIFIER, drawn_cracks, tmp_path, recipe=recipe,
+                 on_epoch=lambda epoch: losses.append(epoch.loss))
+    assert losses[-1] < 0.6 * losses[0]
+    assert metric(best, 'accuracy') == 1.0
+
+
+def test_segmenter_learns_a_tiny_set(drawn_cracks, tmp_path):
+    recipe = replace(SHORT, epochs=5, samples_per_epoch=48, batch_size=8, learning_rate=2e-3,
+                     average_decay=0.8, crop_side=96, validate_every=5)
+    best = train(SEGMENTER, drawn_cracks, tmp_path, recipe=recipe)
+    assert metric(best, 'f1') > 0.6
+
+
+@pytest.mark.parametrize('model', [CLASSIFIER, SEGMENTER])
+def test_a_seed_gives_the_same_run(drawn_cracks, tmp_path, model):
+    first = train(model, drawn_cracks, tmp_path / 'a', recipe=SHORT, seed=5, pretrained=False)
+    again = train(model, drawn_cracks, tmp_path / 'b', recipe=SHORT, seed=5, pretrained=False)
+    other = train(model, drawn_cracks, tmp_path / 'c', recipe=SHORT, seed=6, pretrained=False)
+    assert same(weights(first), weights(again))
+    assert not same(weights(first), weights(other))
+
+
+@pytest.mark.parametrize('model', [CLASSIFIER, SEGMENTER])
+def test_a_stopped_run_resumes_to_the_same_weights(drawn_cracks, tmp_path, model):
+    train(model, drawn_cracks, tmp_path / 'whole', recipe=SHORT)
+    with pytest.raises(Interrupted):
+        train(model, drawn_cracks, tmp_path / 'stopped', recipe=SHORT, on_epoch=stop_after_first)
+    train(model, drawn_cracks, tmp_path / 'stopped', recipe=SHORT, resume=True)
+    whole, stopped = (read_checkpoint(tmp_path / run / f'{model}.last.pt')['run']
+                      for run in ('whole', 'stopped'))
+    assert same(whole['network'], stopped['network'])
+    assert same(whole['average'], stopped['average'])
+    curves = [(tmp_path / run / f'{model}.curves.csv').read_text().splitlines()
+              for run in ('whole', 'stopped')]
+    assert [len(lines) for lines in curves] == [3, 3]
+
+
+def test_checkpoint_of_another_model_is_refused(drawn_cracks, tmp_path):
+    best = train(CLASSIFIER, drawn_cracks, tmp_path, recipe=replace(SHORT, epochs=1))
+    with pytest.raises(ValueError, match=f'checkpoint of {CLASSIFIER}; expected {SEGMENTER}'):
+        train(SEGMENTER, drawn_cracks, tmp_path, recipe=SHORT, start_from=best)
+
+
+def test_unknown_model_is_named(drawn_cracks, tmp_path):
+    with pytest.raises(ValueError, match="unknown model 'resnet'; expected one of "):
+        train('resnet', drawn_cracks, tmp_path)
+
+
+def test_nothing_to_resume_is_an_error(drawn_cracks, tmp_path):
+    with pytest.raises(ValueError, match='no such checkpoint'):
+        train(CLASSIFIER, drawn_cracks, tmp_path, recipe=SHORT, resume=True)

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Samples are balanced, labelled by what they show, and the same for the same seed."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch', reason='PyTorch is not installed: make setup-training')
+
+from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset  # noqa: E402
+from tunnel_crack_ros.training.augment import vary_appearance  # noqa: E402
+from tunnel_crack_ros.training.imagenet import efficientnet_lite0_weights  # noqa: E402
+from tunnel_crack_ros.training.losses import DiceAndCrossEntropy  # noqa: E402
+from tunnel_crack_ros.training.models import ARCHITECTURES  # noqa: E402
+from tunnel_crack_ros.training.samples import crack_extent, CropSamples, fit, FrameSamples, Pool  # noqa: E402
+from tunnel_crack_ros.training.simulated import crack_contrast, FIRST_SEED, simulated_images  # noqa: E402
+from tunnel_crack_ros.training.validation import best_balanced_threshold, threshold_counts  # noqa: E402
+
+pytestmark = pytest.mark.training
+
+
+@pytest.fixture(scope='module')
+def images(drawn_cracks):
+    return CrackDataset.read(drawn_cracks).images
+
+
+def darkest(image):
+    return int(image.numpy().min())
+
+
+def test_half_of_the_frame_samples_show_a_crack_and_are_labelled_so(images, monkeypatch):
+    monkeypatch.setattr('tunnel_crack_ros.training.samples.vary_appearance', lambda i, _: i)
+    samples = FrameSamples(images, {}, 80, 0, (160, 160))
+    labels = [int(label) for _, label in samples]
+    assert 25 < sum(labels) < 55
+    # the drawn crack is 30, the wall 150 with noise of 6: darkness tells whether it is in view
+    assert [darkest(image) < 100 for image, _ in samples] == [label == 1 for label in labels]
+
+
+def test_a_sample_depends_on_seed_epoch_and_position_only(images):
+    def sample(seed, epoch, position):
+        samples = CropSamples(images, {}, 8, seed, 64, 0.2)
+        samples.set_epoch(epoch)
+        return samples[position]
+
+    first, again = sample(1, 2, 3), sample(1, 2, 3)
+    assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
+    assert not torch.equal(first[0], sample(1, 3, 3)[0])
+    assert not torch.equal(first[0], sample(2, 2, 3)[0])
+
+
+def test_masks_of_crops_lie_on_the_crack(images, monkeypatch):
+    monkeypatch.setattr('tunnel_crack_ros.training.samples.vary_appearance', lambda i, _: i)
+    samples = CropSamples([image for image in images if image.has_crack], {}, 10, 0, 96, 0.0)
+    for image, mask in samples:
+        inside = mask.numpy() > 0
+        if inside.sum() > 40:
+            assert image.numpy()[inside].mean() < image.numpy()[~inside].mean() - 50
+
+
+def test_sources_of_weight_zero_are_never_drawn(images):
+    pool = Pool.of(images, {})
+    assert set(pool.by_source) == {images[0].source}
+    with pytest.raises(ValueError, match='no image to draw from'):
+        Pool.of(images, {images[0].source: 0.0})
+
+
+def test_a_hairline_survives_shrinking():
+    mask = np.zeros((512, 512), bool)
+    mask[:, 250] = True
+    _, small = fit(np.zeros((512, 512, 3), np.uint8), mask, (320, 320))
+    assert crack_extent(small) == 1.0
+
+
+def test_appearance_keeps_shape_and_type(images):
+    frame, _ = images[1].read()
+    for seed in range(30):
+        varied = vary_appearance(np.ascontiguousarray(frame), np.random.default_rng(seed))
+        assert varied.shape == frame.shape and varied.dtype == np.uint8
+
+
+def test_simulated_frames_keep_away_from_the_seeds_of_tests(tmp_path):
+    frames = simulated_images(tmp_path, 6)
+    assert min(int(frame.stem) for frame in frames) >= FIRST_SEED == 100_000
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob('*.png')}
+    assert simulated_images(tmp_path, 6) == frames
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob('*.png')} == written
+    for frame in frames:
+        assert frame.read()[1].any() == frame.has_crack
+
+
+def test_contrast_tells_visible_cracks_from_invisible_ones():
+    mask = np.zeros((40, 40), bool)
+    mask[20] = True
+    frame = np.full((40, 40, 3), 100, np.uint8)
+    assert crack_contrast(frame, mask) == 0.0
+    frame[20] = 60
+    assert crack_contrast(frame, mask) == pytest.approx(0.4)
+
+
+def test_counts_at_all_thresholds_equal_counting_at_each():
+    rng = np.random.default_rng(0)
+    confidence, mask = rng.random((30, 40), np.float32), rng.random((30, 40)) < 0.3
+    counts = threshold_counts(confidence, mask)
+    for i in (0, 49, 99):
+        found = confidence >= (i + 1) / 101
+        assert counts[:, i].tolist() == [
+            (found & mask).sum(), (found & ~mask).sum(), (~found & mask).sum()]
+
+
+def test_balanced_threshold_lies_between_the_classes():
+    assert best_balanced_threshold([0.2, 0.3, 0.7, 0.8], [False, False, True, True]) \
+        == pytest.approx(0.5, abs=0.01)
+    assert best_balanced_threshold([0.2, 0.3], [True, True]) == 0.5
+
+
+def test_loss_falls_to_nothing_for_a_perfect_mask():
+    label = torch.zeros(2, 8, 8)
+    label[:, 3] = 1
+    loss = DiceAndCrossEntropy()
+    assert loss((label * 40 - 20)[:, None], label) < 1e-3
+    assert loss((20 - label * 40)[:, None], label) > 10
+
+
+def test_imagenet_weights_fill_the_whole_encoder():
+    weights = efficientnet_lite0_weights()
+    for plan in ARCHITECTURES.values():
+        network = plan.build(True)
+        backbone = network.encoder.model if plan.task == 'segmenter' else network
+        own = backbone.state_dict()
+        assert all(torch.equal(own[name], weights[name])
+                   for name in own if not name.startswith('classifier.'))
