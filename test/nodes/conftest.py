@@ -113,7 +113,7 @@ class Bench:
     def wait_matched(self, *publishers: Any) -> None:
         """Wait until one node listens to each publisher the way it publishes.
 
-        Before, the node listens as to sensor data, and changes over when it finds the publisher.
+        It subscribes when it finds the publisher, and anew when another one joins.
         """
         def matched(publisher: Any) -> bool:
             found = self.node.get_subscriptions_info_by_topic(publisher.topic_name)
@@ -278,7 +278,8 @@ def start(bench, tmp_path_factory) -> Iterator[Callable[..., NodeProcess]]:
 
     def start_one(executable: str, remappings: dict[str, str] | None = None,
                   environment: dict[str, str] | None = None, namespace: str = '',
-                  params_file: Path | None = None, wait: str = 'active', **parameters: Any) -> NodeProcess:
+                  params_file: Path | None = None, wait: str = 'active',
+                  **parameters: Any) -> NodeProcess:
         """Start a node, in a namespace of its own unless one is given.
 
         :param params_file: given to the node besides `parameters`.
