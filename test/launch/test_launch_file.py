@@ -122,10 +122,11 @@ def test_a_wrong_argument_stops_the_launch():
 
 
 def test_large_frames_get_room_unless_the_user_chose_a_profile(monkeypatch):
-    monkeypatch.delenv('FASTRTPS_DEFAULT_PROFILES_FILE')
-    monkeypatch.delenv('FASTDDS_DEFAULT_PROFILES_FILE')
+    monkeypatch.delenv('FASTRTPS_DEFAULT_PROFILES_FILE', raising=False)
+    monkeypatch.delenv('FASTDDS_DEFAULT_PROFILES_FILE', raising=False)
+    monkeypatch.setenv('ROS_DISTRO', 'jazzy')
     kinds = [type(action).__name__ for action in start()]
-    assert kinds == ['SetEnvironmentVariable', 'SetEnvironmentVariable', 'Node', 'Node']
+    assert kinds == ['SetEnvironmentVariable', 'Node', 'Node']
     monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '/mine.xml')
     assert [type(action).__name__ for action in start()] == ['Node', 'Node']
 

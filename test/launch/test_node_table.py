@@ -123,7 +123,11 @@ def test_a_missing_executable_of_this_package_is_named(tmp_path):
 
 def test_fast_dds_gets_room_for_large_frames_unless_the_user_chose_a_profile():
     profile = '/share/config/fastdds_large_frames.xml'
-    assert fastdds_environment(SHARE, {}) == dict.fromkeys(FASTDDS_VARIABLES, profile)
+    old, new = FASTDDS_VARIABLES
+    assert fastdds_environment(SHARE, {}) == {old: profile, new: profile}
+    assert fastdds_environment(SHARE, {'ROS_DISTRO': 'humble'}) == {old: profile}
+    assert fastdds_environment(SHARE, {'ROS_DISTRO': 'jazzy'}) == {old: profile}
+    assert fastdds_environment(SHARE, {'ROS_DISTRO': 'kilted'}) == {new: profile}
     for name in FASTDDS_VARIABLES:
         assert fastdds_environment(SHARE, {name: '/mine.xml'}) == {}
 
