@@ -68,7 +68,7 @@ def test_a_transition_that_the_state_does_not_allow_is_refused_and_nothing_else(
     for transition in wrong:
         assert not living.change(transition)
         assert living.state() == state
-    living.wait_log('transition refused')
+    living.wait_log('No transition matching')
     back = {'active': [], 'inactive': ['activate'], 'unconfigured': ['configure', 'activate']}
     for step in back[state]:
         assert living.change(step)
