@@ -18,7 +18,6 @@ from launch.event_handlers import OnProcessExit  # noqa: E402
 from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
 from rosbags.typesys import get_typestore, Stores  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
-
 from tunnel_crack_msgs.msg import CrackArray, FrameVerdict  # noqa: E402
 
 LAUNCH_FILE = Path(__file__).resolve().parents[2] / 'launch' / 'tunnel_crack.launch.py'

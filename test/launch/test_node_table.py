@@ -178,7 +178,6 @@ def image_message(frame: np.ndarray, frame_id: str):
 def test_processes_of_the_table_serve_two_cameras_in_a_namespace(
         observer, toy_models, toy_frames, tmp_path):
     from sensor_msgs.msg import Image
-
     from tunnel_crack_msgs.msg import CrackArray, FrameVerdict
     params_file = tmp_path / 'params.yaml'
     params_file.write_text('/**/classifier:\n  ros__parameters:\n    cameras: [not_this]\n'

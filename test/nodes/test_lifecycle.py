@@ -7,8 +7,8 @@ import signal
 from diagnostic_msgs.msg import DiagnosticStatus
 import pytest
 from sensor_msgs.msg import Image
-
 from tunnel_crack_msgs.msg import FrameVerdict
+
 from tunnel_crack_ros.vision.model_folder import find_card, SEGMENTER
 
 

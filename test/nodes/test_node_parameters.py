@@ -8,9 +8,9 @@ import shutil
 from diagnostic_msgs.msg import DiagnosticStatus
 import pytest
 from sensor_msgs.msg import Image
+from tunnel_crack_msgs.msg import FrameVerdict
 import yaml
 
-from tunnel_crack_msgs.msg import FrameVerdict
 from tunnel_crack_ros.nodes.classifier_node import ClassifierParameters
 from tunnel_crack_ros.nodes.parameters import default_of, limits_of, reason_to_refuse
 from tunnel_crack_ros.nodes.segmenter_node import SegmenterParameters

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
-
 from tunnel_crack_msgs.msg import CrackArray, FrameVerdict
 
 
@@ -44,6 +43,7 @@ def test_no_picture_is_drawn_for_nobody(toy, stamped, cracked, monkeypatch):
     monkeypatch.setattr(segmenter_node, 'overlay_to_msg', lambda *_: None)
 
     class Publisher:
+
         def __init__(self, listeners):
             self.published, self._listeners = 0, listeners
 

@@ -7,7 +7,6 @@ import re
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
-
 from tunnel_crack_msgs.msg import FrameVerdict
 
 NODES = Path(__file__).resolve().parents[2] / 'tunnel_crack_ros' / 'nodes'
