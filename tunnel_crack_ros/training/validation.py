@@ -105,6 +105,7 @@ def validate_segmenter(network: nn.Module, images: Sequence[CrackImage],
         50 px are marked.
     :return: the threshold with the best F1 (mean over sources, pooled over the pixels of each)
         less 0.3 times the share of false alarms; that difference is the score.
+    :raises ValueError: no image with crack.
     """
     counts: dict[str, npt.NDArray[np.int64]] = {}     # source: 3 x thresholds (tp, fp, fn)
     alarms: list[npt.NDArray[np.bool_]] = []
@@ -116,6 +117,8 @@ def validate_segmenter(network: nn.Module, images: Sequence[CrackImage],
             counts[image.source] = counts.get(image.source, np.zeros_like(found)) + found
         else:
             alarms.append(threshold_counts(confidence, mask)[1] > _FALSE_CRACK_PX)
+    if not counts:
+        raise ValueError(f'none of the {len(images)} validation images shows a crack: no score')
     f1 = np.mean([_f1(found) for found in counts.values()], axis=0)
     alarm_share = np.mean(alarms, axis=0) if alarms else np.zeros(_LEVELS)
     worth = f1 - _ALARM_WEIGHT * alarm_share
