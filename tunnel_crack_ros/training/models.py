@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import segmentation_models_pytorch as smp
 import timm
@@ -57,12 +58,12 @@ def architecture(name: str) -> Architecture:
 
 def _lite0_classifier(pretrained: bool) -> nn.Module:
     """Logits, N x 2 (background, crack)."""
-    network = timm.create_model('tf_efficientnet_lite0', num_classes=2, drop_rate=0.2)
+    network: Any = timm.create_model('tf_efficientnet_lite0', num_classes=2, drop_rate=0.2)
     if pretrained:
         load_backbone(network, efficientnet_lite0_weights())
     # timm's start for a head of two classes is so large that the first epoch only shrinks it
     nn.init.normal_(network.classifier.weight, std=0.01)
-    return network
+    return cast(nn.Module, network)
 
 
 def _deeplabv3plus_lite0(pretrained: bool) -> nn.Module:
