@@ -7,16 +7,15 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 
-torch = pytest.importorskip('torch', reason='PyTorch is not installed: make setup-training')
-
-from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset  # noqa: E402
-from tunnel_crack_ros.training.export import export, ExportError  # noqa: E402
-from tunnel_crack_ros.training.models import ARCHITECTURES  # noqa: E402
-from tunnel_crack_ros.training.same_padding import freeze_same_padding, has_same_padding  # noqa: E402
-from tunnel_crack_ros.training.validation import Metric, Validation  # noqa: E402
-from tunnel_crack_ros.vision import CrackClassifier, CrackSegmenter, Model  # noqa: E402
-from tunnel_crack_ros.vision.model_card import ModelCard, sha256_of  # noqa: E402
+from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset
+from tunnel_crack_ros.training.export import export, ExportError
+from tunnel_crack_ros.training.models import ARCHITECTURES
+from tunnel_crack_ros.training.same_padding import freeze_same_padding, has_same_padding
+from tunnel_crack_ros.training.validation import Metric, Validation
+from tunnel_crack_ros.vision import CrackClassifier, CrackSegmenter, Model
+from tunnel_crack_ros.vision.model_card import ModelCard, sha256_of
 
 pytestmark = pytest.mark.training
 
