@@ -122,7 +122,7 @@ def test_loss_falls_to_nothing_for_a_perfect_mask():
 
 def test_imagenet_weights_fill_the_whole_encoder():
     weights = efficientnet_lite0_weights()
-    for plan in ARCHITECTURES.values():
+    for plan in (plan for name, plan in ARCHITECTURES.items() if 'lite0' in name):
         network = plan.build(True)
         backbone = network.encoder.model if plan.task == 'segmenter' else network
         own = backbone.state_dict()
