@@ -177,6 +177,8 @@ def train(
         simulated: Annotated[int, typer.Option(
             min=0, help='Frames of simulated linings to mix in.')] = 0,
         epochs: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
+        samples: Annotated[int | None, typer.Option(
+            min=1, help="Of an epoch; default: the recipe's.")] = None,
         seed: Annotated[int, typer.Option(help='The same seed gives the same run.')] = 0,
         resume: Annotated[bool, typer.Option(
             '--resume', help='Go on with the run in the folder.')] = False,
@@ -190,7 +192,8 @@ def train(
         from tunnel_crack_ros.training.models import architecture
         from tunnel_crack_ros.training.recipes import RECIPES
         recipe = RECIPES[architecture(model).task]
-        recipe = replace(recipe, epochs=epochs) if epochs else recipe
+        recipe = replace(recipe, epochs=epochs or recipe.epochs,
+                         samples_per_epoch=samples or recipe.samples_per_epoch)
         with _bars() as bars:
             steps = _bar(bars, 'Training', 'steps')
             best = fit(model, data, out, recipe=recipe, simulated=simulated, seed=seed,
