@@ -199,7 +199,7 @@ def train(
             best = fit(model, data, out, recipe=recipe, simulated=simulated, seed=seed,
                        resume=resume, start_from=start_from,
                        on_step=lambda done, of, loss: steps(done, of),
-                       on_epoch=lambda epoch: bars.console.print(str(epoch), soft_wrap=True))
+                       on_epoch=lambda epoch: bars.console.print(_epoch_line(epoch)))
     print(best)
 
 
@@ -308,6 +308,15 @@ def latency(
         *([stage, f'{value:.1f}'] for stage, value in sorted(found.stages.items())),
         ['publisher to mask', f'{found.total_median:.1f} (p95 {found.total_p95:.1f})'],
         ['model inference', f'{found.inference_median:.1f} ({found.inference_share:.0%})']])
+
+
+def _epoch_line(epoch: Any) -> str:
+    line = f'epoch {epoch.number}/{epoch.of}: loss {epoch.loss:.4f}, {epoch.seconds:.0f} s'
+    if epoch.validation is None:
+        return line
+    metrics = ', '.join(f'{metric.name} {metric.value:.3f}'
+                        for metric in epoch.validation.metrics[:4])
+    return f"{line}, validation: {metrics}{' (best so far)' if epoch.is_best else ''}"
 
 
 def _bar(bars: Progress, what: str, unit: str = 'frames') -> Any:
