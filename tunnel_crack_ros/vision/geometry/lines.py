@@ -15,7 +15,9 @@ from tunnel_crack_ros.vision.geometry.strokes import Stroke
 Points = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 _FIRST_SIGMA = 2.0      # takes the staircase out of a skeleton
-_FIT_PX = 12            # vertices before an end that its width is fitted to
+_TANGENT_PX = 12        # a direction is taken over so many vertices
+_NO_CORNER = math.cos(math.radians(20.0))
+_FIT_PX = 20            # vertices before an end that its width is fitted to
 _END_BLUR_PX = 2.0      # the ends' own blur: widths there are taken from the fit
 _BEYOND_PX = 6.0        # so far past the skeleton's guess an end is looked for
 
@@ -48,10 +50,10 @@ def measure_lines(strokes: list[Stroke], confidence: npt.NDArray[np.float32],
     :param threshold: confidence that made a pixel crack.
     """
     drafts = [_draft(stroke) for stroke in strokes]
-    for step in (1.0, 0.5):
-        found = _profiles(drafts, confidence, threshold, step)
-        drafts = [_corrected(draft, profiles) for draft, profiles in zip(drafts, found)]
-    found = found if not drafts else _profiles(drafts, confidence, threshold, 0.5)
+    found = _profiles(drafts, confidence, threshold, 1.0)
+    drafts = [_corrected(draft, profiles) for draft, profiles in zip(drafts, found)]
+    drafts = _attached(drafts, strokes)
+    found = _profiles(drafts, confidence, threshold, 0.5)
     return [_finish(draft, profiles) for draft, profiles in zip(drafts, found)]
 
 
@@ -126,8 +128,7 @@ def _profiles(drafts: list[_Draft], confidence: npt.NDArray[np.float32], thresho
         np.concatenate([draft.depths for draft in drafts]), threshold, step)
     cuts = np.cumsum([len(draft.points) for draft in drafts])
     begins = np.concatenate([[0], cuts[:-1]])
-    return [Profiles(found.areas[a:b], found.offsets[a:b], found.plateaus[a:b],
-                     found.peaks[a:b]) for a, b in zip(begins, cuts)]
+    return [found.part(int(a), int(b)) for a, b in zip(begins, cuts)]
 
 
 def _normals(points: Points, closed: bool) -> Points:
@@ -155,23 +156,132 @@ def _corrected(draft: _Draft, profiles: Profiles) -> _Draft:
     at = np.arange(len(moved), dtype=np.float64)
     known = np.flatnonzero(sure)
     core = slice(first, last + 1)
-    points = moved[core].copy()
-    if not sure[core].all():
-        for axis in (0, 1):
-            points[:, axis] = np.interp(at[core], known, moved[known, axis])
-        # where a branch begins nothing is measured: there the junction itself stands
-        for end, free, side in ((0, draft.free[0], known[0]), (-1, draft.free[1], known[-1])):
-            if not free and not draft.closed:
-                stretch = slice(0, side - first + 1) if end == 0 else slice(side - first, None)
-                count = len(points[stretch])
-                share = np.linspace(0.0, 1.0, count)[:, None]
-                a = draft.points[first] if end == 0 else moved[side]
-                b = moved[side] if end == 0 else draft.points[last]
-                points[stretch] = a + (b - a) * share
-    size = float(np.median(draft.depths))
-    points = _fitted(points, 7 + int(min(size, 8.0)), draft.closed)
+    size = 7 + int(min(float(np.median(draft.depths)), 8.0))
+    if draft.closed and sure[core].all():
+        points = _fitted(moved[core], size, True)
+    else:
+        runs = [(a, b) for a, b in _runs(sure) if b - a >= 4] or [(first, last + 1)]
+        points = _joined([_fitted(moved[a:b], size, False) for a, b in runs],
+                         [a - first for a, _ in runs], draft.points[core])
     return _extended(points, draft.clear[core], draft.depths[core], float(first),
                      float(len(draft.points) - 1 - last), draft.free, draft.closed)
+
+
+def _attached(drafts: list[_Draft], strokes: list[Stroke]) -> list[_Draft]:
+    """Lead each branch straight on to the middle of the line that it leaves.
+
+    A skeleton's junction is not there: it moves into the angle between branch and line.
+    """
+    out = []
+    for draft, stroke in zip(drafts, strokes):
+        points, known = draft.points, np.flatnonzero(draft.clear)
+        trunks = [d.points[d.inner[0]:d.inner[1] + 1] for d, other in zip(drafts, strokes)
+                  if other.crack == stroke.crack and d is not draft] \
+            if not all(draft.free) and not draft.closed and known.size >= 4 else []
+        first, last = draft.inner
+        before, behind = points[:first], points[last + 1:]
+        core, clear, depths = (v[first:last + 1] for v in (points, draft.clear, draft.depths))
+        for side in (1, 0):
+            if draft.free[side] or not trunks:
+                continue
+            at = int(known[-1 if side else 0]) - first
+            way = core[max(0, at - _TANGENT_PX):at + 1] if side else core[at:at + _TANGENT_PX][::-1]
+            reach = 2.0 * float(np.hypot(*(core[-1 if side else 0] - core[at]))) + 2.0
+            place = _crossing(core[at], _direction(way), trunks, reach)
+            if place is None:
+                continue
+            count = max(1, round(float(np.hypot(*(place - core[at])))))
+            tail = core[at] + (place - core[at]) * (np.arange(1, count + 1) / count)[:, None]
+            dim, deep = np.zeros(count, bool), np.full(count, depths[at])
+            if side:
+                core = np.concatenate([core[:at + 1], tail])
+                clear = np.concatenate([clear[:at + 1], dim])
+                depths = np.concatenate([depths[:at + 1], deep])
+            else:
+                core = np.concatenate([tail[::-1], core[at:]])
+                clear = np.concatenate([dim, clear[at:]])
+                depths = np.concatenate([deep, depths[at:]])
+        out.append(_Draft(
+            np.concatenate([before, core, behind]),
+            np.concatenate([draft.clear[:first], clear, draft.clear[last + 1:]]),
+            np.concatenate([draft.depths[:first], depths, draft.depths[last + 1:]]),
+            (first, first + len(core) - 1), draft.free, draft.closed))
+    return out
+
+
+def _crossing(start: Points, way: Points, trunks: list[Points], reach: float) -> Points | None:
+    """Return where a ray first crosses one of some lines; None: nowhere within reach."""
+    nearest = reach
+    for trunk in trunks:
+        offset = trunk - start
+        side = offset[:, 0] * way[1] - offset[:, 1] * way[0]
+        along = offset @ way
+        crosses = np.flatnonzero(side[:-1] * side[1:] <= 0.0)
+        if crosses.size:
+            span = np.abs(side[crosses]) + np.abs(side[crosses + 1])
+            share = np.abs(side[crosses]) / np.maximum(span, 1e-9)
+            at = along[crosses] * (1 - share) + along[crosses + 1] * share
+            at = at[(at > 0.0) & (at < nearest)]
+            if at.size:
+                nearest = float(at.min())
+    return start + way * nearest if nearest < reach else None
+
+
+def _runs(flags: Flags) -> list[tuple[int, int]]:
+    """Return begin and end of every stretch of true."""
+    changes = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return list(zip(changes[::2].tolist(), changes[1::2].tolist()))
+
+
+def _joined(runs: list[Points], begins: list[int], draft: Points) -> Points:
+    """Join measured stretches: straight on, or round the corner that their directions make.
+
+    :param runs: of at least 4 points each.
+    :param begins: index of each one's first point in the draft.
+    :param draft: the line before; its ends stay where no stretch reaches them.
+    :return: as many points as the draft.
+    """
+    points = np.empty_like(draft)
+    before, at = draft[0], 0
+    for number, (run, begin) in enumerate(zip(runs, begins)):
+        gap = begin - at
+        if gap > 0:
+            corner = _corner(runs[number - 1], run) if number else None
+            way = [before, run[0]] if corner is None else [before, corner, run[0]]
+            points[at:begin] = _along(way, gap + (number > 0))[number > 0:]
+        points[begin:begin + len(run)] = run
+        before, at = run[-1], begin + len(run)
+    if at < len(draft):
+        points[at:] = _along([draft[-1], before], len(draft) - at)[::-1]
+    return points
+
+
+def _along(way: list[Points], count: int) -> Points:
+    """Return points along a way from its first place on, evenly, without its last."""
+    corners = np.array(way)
+    s = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(corners, axis=0).T))])
+    at = np.arange(count) / count * s[-1]
+    return np.column_stack([np.interp(at, s, corners[:, 0]), np.interp(at, s, corners[:, 1])])
+
+
+def _corner(run: Points, following: Points) -> Points | None:
+    """Return where the directions of two stretches meet between them; None: they go straight on."""
+    out, onward = _direction(run[-_TANGENT_PX:]), -_direction(following[:_TANGENT_PX])
+    turn = float(out[0] * onward[1] - out[1] * onward[0])
+    if float(out @ -onward) > _NO_CORNER:
+        return None
+    across = following[0] - run[-1]
+    reach = float(across[0] * onward[1] - across[1] * onward[0]) / turn if turn else math.inf
+    back = float(across[0] * out[1] - across[1] * out[0]) / turn if turn else math.inf
+    limit = 2.0 * float(np.hypot(*across))
+    return run[-1] + out * reach if 0.0 < reach < limit and 0.0 < back < limit else None
+
+
+def _direction(points: Points) -> Points:
+    """Return the unit vector along a stretch, from the difference of its halves' means."""
+    half = max(1, len(points) // 2)
+    way = points[-half:].mean(axis=0) - points[:half].mean(axis=0)
+    return way / max(float(np.hypot(*way)), 1e-9)
 
 
 def _finish(draft: _Draft, profiles: Profiles) -> Line:
@@ -187,7 +297,7 @@ def _finish(draft: _Draft, profiles: Profiles) -> Line:
         known = np.arange(first, last + 1)
     # the middle's confidence, smoothed along the line: one vertex's own is noisy
     plateau = np.interp(at, known, _box(profiles.plateaus[known], 15))
-    widths = profiles.areas / np.clip(plateau, 0.4, 1.0)
+    widths = profiles.widths(plateau)
     begin, end = s[first], s[last]
     fits = []
     for side, free in ((0, draft.free[0]), (1, draft.free[1])):
@@ -225,6 +335,7 @@ def _finish(draft: _Draft, profiles: Profiles) -> Line:
             slope, level, edge = fit
             beyond = where < s[first] if side == 0 else where > s[last]
             width[beyond] = np.maximum(level + slope * (where[beyond] - edge), 0.3 * level)
+            clear[beyond] = True
     width = np.maximum(width, 0.05)
     length = max(float(end - begin), 0.5)
     spans = np.gradient(where)

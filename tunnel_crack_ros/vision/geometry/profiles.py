@@ -19,6 +19,7 @@ from scipy.ndimage import map_coordinates
 Points = npt.NDArray[np.float64]
 _MARGIN_PX = 2.5      # so far past a crack's edge its blurred confidence is added up
 _TAIL_PX = 3.0        # so far beyond that, what is left is background
+_BLUR_PX = 1.5        # half the breadth of an edge
 _PLATEAU_PX = 6.0     # wider cracks reach their full confidence in the middle
 _MAX_HALF_PX = 256.0
 _CV_LIMIT = 32_000    # rows and columns that OpenCV's remap takes
@@ -29,14 +30,31 @@ _CLASSES = (8.0, 10.0, 13.0, 17.0, 22.0, 30.0, 42.0, 60.0, 90.0, 150.0, _MAX_HAL
 class Profiles:
     """What the profiles across a line say, a value for each of its points."""
 
-    areas: Points
-    """Area under the profile, background taken off: the width where confidence reaches 1, px."""
+    inner_areas: Points
+    """Area under the profile's middle, px: confidence there is at its plateau."""
+    edge_areas: Points
+    """Area under its edges, background taken off, px."""
     offsets: Points
     """Of the profile's centre of gravity, along the normal, px."""
     plateaus: Points
     """Mean confidence of the middle; 1 where the crack is too narrow to tell."""
-    peaks: Points
-    """Confidence on the line."""
+    levels: Points
+    """Confidence of the background, which noise cut off at 0 lifts."""
+
+    def widths(self, plateaus: Points) -> Points:
+        """Return the width across each point, px.
+
+        :param plateaus: smoothed along the line: one point's own is noisy.
+        """
+        plateaus = np.clip(plateaus, 0.4, 1.0)
+        return self.inner_areas / plateaus + \
+            self.edge_areas / np.minimum(plateaus + self.levels, 1.0)
+
+    def part(self, begin: int, end: int) -> Profiles:
+        """Return those of some of the points."""
+        return Profiles(self.inner_areas[begin:end], self.edge_areas[begin:end],
+                        self.offsets[begin:end], self.plateaus[begin:end],
+                        self.levels[begin:end])
 
 
 def sample_profiles(confidence: npt.NDArray[np.float32], points: Points, normals: Points,
@@ -52,7 +70,7 @@ def sample_profiles(confidence: npt.NDArray[np.float32], points: Points, normals
     """
     wanted = np.minimum(depths + _MARGIN_PX + _TAIL_PX, _MAX_HALF_PX)
     classes = np.searchsorted(_CLASSES, wanted)
-    out = np.zeros((4, len(points)))
+    out = np.zeros((5, len(points)))
     for number in np.unique(classes):
         of = np.flatnonzero(classes == number)
         half = _CLASSES[min(number, len(_CLASSES) - 1)]
@@ -92,14 +110,23 @@ def _measure(confidence: npt.NDArray[np.float32], points: Points, normals: Point
         else:
             window[:, count::-1] |= inside
     level = min(float(background.sum()) / max(float(behind.sum()), 1.0), 0.1)
-    kept = np.where(window, values - np.float32(level), np.float32(0.0))
-    areas = kept.sum(axis=1, dtype=np.float64) * step
-    offsets = kept @ t * step / np.where(areas > 0.25, areas, np.inf)
-    # plateaus: samples that no blur of the edges reaches
-    inner = np.abs(t - offsets[:, None]) <= np.maximum(areas / 2 - _PLATEAU_PX / 2, step)[:, None]
-    middle = np.where(inner, values, 0.0).sum(axis=1) / np.maximum(inner.sum(axis=1), 1)
-    plateaus = np.where(areas > _PLATEAU_PX, (middle - level) / 1.0, 1.0)
-    return np.stack([np.maximum(areas, 0.0), offsets, plateaus, values[:, count]])
+    kept = np.where(window, values, np.float32(0.0))
+    lifted = np.where(window, values - np.float32(level), np.float32(0.0))
+    areas = np.maximum(lifted.sum(axis=1, dtype=np.float64) * step, 0.0)
+    offsets = lifted @ t * step / np.where(areas > 0.25, areas, np.inf)
+    # background lies under what is outside the edges' blur; a plateau over what is inside
+    away = np.abs(t - offsets[:, None])
+    outer = away > areas[:, None] / 2 + _BLUR_PX
+    inner = away < areas[:, None] / 2 - _BLUR_PX
+    inner_areas = np.where(inner, kept, 0.0).sum(axis=1, dtype=np.float64) * step
+    edge_areas = np.where(outer, lifted, np.where(inner, 0.0, kept)).sum(
+        axis=1, dtype=np.float64) * step
+    middle = away <= np.maximum(areas / 2 - _PLATEAU_PX / 2, step)[:, None]
+    plateaus = np.where(middle, values, 0.0).sum(axis=1) / np.maximum(middle.sum(axis=1), 1)
+    # noise cut off at 0 lifts the background; cut off at 1 it lowers the plateau as much
+    plateaus = np.where(areas > _PLATEAU_PX, plateaus, 1.0 - level)
+    return np.stack([inner_areas, np.maximum(edge_areas, 0.0), offsets, plateaus,
+                     np.full(len(points), level)])
 
 
 def _sample(confidence: npt.NDArray[np.float32], x: npt.NDArray[np.float32],

@@ -46,6 +46,8 @@ class Stroke:
     free: tuple[bool, bool]
     """Whether its start and end are ends of the crack, not junctions."""
     closed: bool = False
+    crack: int = 0
+    """Number of the crack that it belongs to."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def find_networks(skeleton: Skeleton, chains: Chains, pieces: int,
     for node, label in enumerate(chains.node_labels.tolist()):
         nodes[groups.of(label)].append(node)
     return [Network(of, _strokes(xy, chains, skeleton, of_crack[crack], across[crack],
-                                 nodes[crack])) for crack, of in members.items()]
+                                 nodes[crack], crack)) for crack, of in members.items()]
 
 
 class _Groups:
@@ -166,11 +168,11 @@ def _find_bridges(xy: Points, chains: Chains, skeleton: Skeleton, gaps: Gaps) ->
 
 
 def _strokes(xy: Points, chains: Chains, skeleton: Skeleton, own: list[int],
-             bridges: list[_Bridge], nodes: list[int]) -> list[Stroke]:
+             bridges: list[_Bridge], nodes: list[int], crack: int) -> list[Stroke]:
     if not own:  # only a junction was left when its spurs went
         return [Stroke(chains.node_points[nodes[:1]], np.zeros(1, bool),
                        chains.node_depths[nodes[:1]], (False, False))] if nodes else []
-    build = _Builder(xy, chains, skeleton, nodes)
+    build = _Builder(xy, chains, skeleton, nodes, crack)
     if len(own) == 1:
         return [build.stroke([(own[0], 0)])]
     if len(own) > _MAX_CHAINS:
@@ -201,6 +203,7 @@ class _Builder:
     chains: Chains
     skeleton: Skeleton
     nodes: list[int]
+    crack: int
 
     def stroke(self, way: list[tuple[int, int]]) -> Stroke:
         """Join chains, each entered at a side, to one line; what lies between them is not clear."""
@@ -233,7 +236,7 @@ class _Builder:
             away = np.hypot(line[:, None, 0] - around[:, 0], line[:, None, 1] - around[:, 1])
             is_clear &= (away > reach).all(axis=1)
         closed = len(way) == 1 and bool(chains.closed[way[0][0]])
-        return Stroke(line, is_clear, deep, (first == FREE, last == FREE), closed)
+        return Stroke(line, is_clear, deep, (first == FREE, last == FREE), closed, self.crack)
 
 
 def _longest_way(chains: Chains, own: list[int],
