@@ -94,8 +94,9 @@ def _trace(skeleton: Skeleton) -> Chains:
     in_chain = np.flatnonzero(~junction)
     place = np.cumsum(~junction) - 1
     a_in, b_in = place[a[along]], place[b[along]]
-    count, chain = connected_components(_graph(a_in, b_in, in_chain.size), directed=False) \
-        if in_chain.size else (0, in_chain)
+    graph = _graph(a_in, b_in, in_chain.size) if in_chain.size else None
+    count, chain = connected_components(graph, directed=False) if in_chain.size \
+        else (0, in_chain)
     inner_degree = np.bincount(a_in, minlength=in_chain.size) + \
         np.bincount(b_in, minlength=in_chain.size)
     # rings have no end: cut each before its first pixel
@@ -112,8 +113,9 @@ def _trace(skeleton: Skeleton) -> Chains:
         cut = one[touching[one]]
         a_in, b_in = np.delete(a_in, cut), np.delete(b_in, cut)
         starts = np.concatenate([starts, ring_starts])
-    distance = dijkstra(_graph(a_in, b_in, in_chain.size), directed=False, unweighted=True,
-                        indices=starts, min_only=True) if in_chain.size else np.zeros(0)
+        graph = _graph(a_in, b_in, in_chain.size)
+    distance = dijkstra(graph, directed=False, unweighted=True, indices=starts,
+                        min_only=True) if in_chain.size else np.zeros(0)
     ranked = np.lexsort((distance, chain))
     edges = np.searchsorted(chain[ranked], np.arange(count + 1))
     order = in_chain[ranked]

@@ -50,10 +50,10 @@ def measure_lines(strokes: list[Stroke], confidence: npt.NDArray[np.float32],
     :param threshold: confidence that made a pixel crack.
     """
     drafts = [_draft(stroke) for stroke in strokes]
-    found = _profiles(drafts, confidence, threshold, 1.0)
+    found = _profiles(drafts, confidence, threshold)
     drafts = [_corrected(draft, profiles) for draft, profiles in zip(drafts, found)]
     drafts = _attached(drafts, strokes)
-    found = _profiles(drafts, confidence, threshold, 0.5)
+    found = _profiles(drafts, confidence, threshold)
     return [_finish(draft, profiles) for draft, profiles in zip(drafts, found)]
 
 
@@ -75,7 +75,7 @@ def _draft(stroke: Stroke) -> _Draft:
     if stroke.closed:
         points = np.concatenate([points, points[:1]])
         clear, depths = np.append(clear, clear[0]), np.append(depths, depths[0])
-    depth = float(np.median(depths))
+    depth = float(depths.mean())
     # a skeleton runs into a corner of a square end: its last pixels are no centre line
     trims = [round(min(1.2 * float(depths[at]) + 1.0, len(points) / 5)) if free else 0
              for free, at in zip(stroke.free, (0, -1))]
@@ -99,7 +99,7 @@ def _extended(points: Points, clear: Flags, depths: Points, before: float, behin
     near = np.clip(np.searchsorted(s, at), 0, len(clear) - 1)
     clear, depths = clear[near] & clear[np.maximum(near - 1, 0)], depths[near]
     parts = [line]
-    reach = min(len(line) - 1, 8 + int(np.median(depths)))
+    reach = min(len(line) - 1, 8 + int(depths.mean()))
     inner = [0, len(line) - 1]
     if before > 0:
         way = line[0] - line[reach]
@@ -117,15 +117,14 @@ def _extended(points: Points, clear: Flags, depths: Points, before: float, behin
     return _Draft(np.concatenate(parts), clear, depths, (inner[0], inner[1]), free, closed)
 
 
-def _profiles(drafts: list[_Draft], confidence: npt.NDArray[np.float32], threshold: float,
-              step: float) -> list[Profiles]:
+def _profiles(drafts: list[_Draft], confidence: npt.NDArray[np.float32], threshold: float) -> list[Profiles]:
     """Sample all lines at once."""
     if not drafts:
         return []
     found = sample_profiles(
         confidence, np.concatenate([draft.points for draft in drafts]),
         np.concatenate([_normals(draft.points, draft.closed) for draft in drafts]),
-        np.concatenate([draft.depths for draft in drafts]), threshold, step)
+        np.concatenate([draft.depths for draft in drafts]), threshold)
     cuts = np.cumsum([len(draft.points) for draft in drafts])
     begins = np.concatenate([[0], cuts[:-1]])
     return [found.part(int(a), int(b)) for a, b in zip(begins, cuts)]
@@ -156,7 +155,7 @@ def _corrected(draft: _Draft, profiles: Profiles) -> _Draft:
     at = np.arange(len(moved), dtype=np.float64)
     known = np.flatnonzero(sure)
     core = slice(first, last + 1)
-    size = 7 + int(min(float(np.median(draft.depths)), 8.0))
+    size = 7 + int(min(float(draft.depths.mean()), 8.0))
     if draft.closed and sure[core].all():
         points = _fitted(moved[core], size, True)
     else:
@@ -312,8 +311,7 @@ def _finish(draft: _Draft, profiles: Profiles) -> Line:
         model = np.maximum(level + (-slope if side == 0 else slope) * away,
                            0.3 * max(level, 1e-3))
         share = np.clip(widths[outward] / model, 0.0, 1.5)
-        reach = float(np.trapezoid(share, away)) if hasattr(np, 'trapezoid') else float(
-            np.trapz(share, away))
+        reach = float(((share[1:] + share[:-1]) * np.diff(away)).sum()) / 2
         if side == 0:
             begin = s[edge] - reach
         else:
@@ -338,7 +336,9 @@ def _finish(draft: _Draft, profiles: Profiles) -> Line:
             clear[beyond] = True
     width = np.maximum(width, 0.05)
     length = max(float(end - begin), 0.5)
-    spans = np.gradient(where)
+    spans = np.empty_like(where)  # of line that each vertex stands for
+    spans[1:-1] = where[2:] - where[:-2]
+    spans[0], spans[-1] = where[1] - where[0], where[-1] - where[-2]
     mean = float((width * spans).sum() / spans.sum())
     noise = widths[use] - _box(widths[use], 9)
     scatter = float(noise.std()) if use.size > 9 else 0.3

@@ -97,7 +97,7 @@ def _lines(networks: list[Network], segmentation: Segmentation) -> list[list[Lin
 
 def _is_line(stroke: Stroke) -> bool:
     return len(stroke.points) >= _MIN_POINTS and \
-        len(stroke.points) > float(np.median(stroke.depths))
+        len(stroke.points) > float(stroke.depths.mean())
 
 
 def _crack(network: Network, lines: list[Line], facts: _Facts, scale: Scale,
@@ -129,7 +129,7 @@ def _crack(network: Network, lines: list[Line], facts: _Facts, scale: Scale,
         widths_px=main.widths[vertices].astype(np.float32),
         length_px=length,
         width_mean_px=width_mean,
-        width_p95_px=float(np.percentile(all_widths, 95)),
+        width_p95_px=_percentile_95(all_widths),
         width_max_px=float(all_widths.max()),
         area_px=area,
         orientation=orientation,
@@ -162,6 +162,11 @@ def _running_mean(line: Line) -> npt.NDArray[np.float64]:
     if widths.size < 3 * _SMOOTH_PX:
         return widths
     return np.convolve(widths, np.full(_SMOOTH_PX, 1.0 / _SMOOTH_PX), 'valid')
+
+
+def _percentile_95(values: npt.NDArray[np.float64]) -> float:
+    place = int(0.95 * (values.size - 1))
+    return float(np.partition(values, place)[place])
 
 
 def _vertices(line: Line) -> npt.NDArray[np.int64]:

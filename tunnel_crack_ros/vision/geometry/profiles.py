@@ -17,13 +17,13 @@ import numpy.typing as npt
 from scipy.ndimage import map_coordinates
 
 Points = npt.NDArray[np.float64]
-_MARGIN_PX = 2.5      # so far past a crack's edge its blurred confidence is added up
-_TAIL_PX = 3.0        # so far beyond that, what is left is background
+_MARGIN_PX = 2        # so far past a crack's edge its blurred confidence is added up
+_TAIL_PX = 3          # so far beyond that, what is left is background
 _BLUR_PX = 1.5        # half the breadth of an edge
 _PLATEAU_PX = 6.0     # wider cracks reach their full confidence in the middle
 _MAX_HALF_PX = 256.0
 _CV_LIMIT = 32_000    # rows and columns that OpenCV's remap takes
-_CLASSES = (8.0, 10.0, 13.0, 17.0, 22.0, 30.0, 42.0, 60.0, 90.0, 150.0, _MAX_HALF_PX)
+_CLASSES = (9.0, 13.0, 20.0, 32.0, 50.0, 80.0, 140.0, _MAX_HALF_PX)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Profiles:
 
 
 def sample_profiles(confidence: npt.NDArray[np.float32], points: Points, normals: Points,
-                    depths: Points, threshold: float, step: float) -> Profiles:
+                    depths: Points, threshold: float) -> Profiles:
     """Sample across a line.
 
     :param confidence: H x W, 0..1.
@@ -66,7 +66,6 @@ def sample_profiles(confidence: npt.NDArray[np.float32], points: Points, normals
     :param normals: N x 2, of length 1.
     :param depths: N, about half the width, px.
     :param threshold: confidence that made a pixel crack.
-    :param step: between samples, px.
     """
     wanted = np.minimum(depths + _MARGIN_PX + _TAIL_PX, _MAX_HALF_PX)
     classes = np.searchsorted(_CLASSES, wanted)
@@ -75,20 +74,19 @@ def sample_profiles(confidence: npt.NDArray[np.float32], points: Points, normals
         of = np.flatnonzero(classes == number)
         half = _CLASSES[min(number, len(_CLASSES) - 1)]
         for part in np.array_split(of, -(-of.size // _CV_LIMIT)):
-            out[:, part] = _measure(confidence, points[part], normals[part], half, threshold, step)
+            out[:, part] = _measure(confidence, points[part], normals[part], half, threshold)
     return Profiles(*out)
 
 
 def _measure(confidence: npt.NDArray[np.float32], points: Points, normals: Points, half: float,
-             threshold: float, step: float) -> Points:
-    count = int(half / step)
-    t = np.arange(-count, count + 1, dtype=np.float32) * np.float32(step)
+             threshold: float) -> Points:
+    count = int(half)  # samples are 1 px apart
+    t = np.arange(-count, count + 1, dtype=np.float32)
     x = points[:, :1].astype(np.float32) + normals[:, :1].astype(np.float32) * t
     y = points[:, 1:].astype(np.float32) + normals[:, 1:].astype(np.float32) * t
     values = _sample(confidence, x, y)
     low = np.float32(min(max(0.5 * threshold, 0.1), 0.25))
     high = np.float32(max(threshold, 0.3))
-    margin, tail = round(_MARGIN_PX / step), round(_TAIL_PX / step)
     index = np.arange(count + 1)
     window = np.zeros(values.shape, bool)
     background = np.zeros(len(points))
@@ -100,9 +98,9 @@ def _measure(confidence: npt.NDArray[np.float32], points: Points, normals: Point
         # confidence that rises again belongs to another line: share the ground between
         again = (side >= high) & (index > edge[:, None])
         rise = np.where(again.any(axis=1), again.argmax(axis=1), 2 * count)
-        end = np.minimum(edge + margin, (edge + rise) // 2)
+        end = np.minimum(edge + _MARGIN_PX, (edge + rise) // 2)
         inside = index <= end[:, None]
-        outside = (index > end[:, None]) & (index <= np.minimum(end + tail, rise - margin)[:, None])
+        outside = (index > end[:, None]) & (index <= np.minimum(end + _TAIL_PX, rise - _MARGIN_PX)[:, None])
         background += (side * outside).sum(axis=1)
         behind += outside.sum(axis=1)
         if side.strides[1] > 0:
@@ -112,16 +110,16 @@ def _measure(confidence: npt.NDArray[np.float32], points: Points, normals: Point
     level = min(float(background.sum()) / max(float(behind.sum()), 1.0), 0.1)
     kept = np.where(window, values, np.float32(0.0))
     lifted = np.where(window, values - np.float32(level), np.float32(0.0))
-    areas = np.maximum(lifted.sum(axis=1, dtype=np.float64) * step, 0.0)
-    offsets = lifted @ t * step / np.where(areas > 0.25, areas, np.inf)
+    areas = np.maximum(lifted.sum(axis=1, dtype=np.float64), 0.0)
+    offsets = lifted @ t / np.where(areas > 0.25, areas, np.inf)
     # background lies under what is outside the edges' blur; a plateau over what is inside
     away = np.abs(t - offsets[:, None])
     outer = away > areas[:, None] / 2 + _BLUR_PX
     inner = away < areas[:, None] / 2 - _BLUR_PX
-    inner_areas = np.where(inner, kept, 0.0).sum(axis=1, dtype=np.float64) * step
+    inner_areas = np.where(inner, kept, 0.0).sum(axis=1, dtype=np.float64)
     edge_areas = np.where(outer, lifted, np.where(inner, 0.0, kept)).sum(
-        axis=1, dtype=np.float64) * step
-    middle = away <= np.maximum(areas / 2 - _PLATEAU_PX / 2, step)[:, None]
+        axis=1, dtype=np.float64)
+    middle = away <= np.maximum(areas / 2 - _PLATEAU_PX / 2, 1.0)[:, None]
     plateaus = np.where(middle, values, 0.0).sum(axis=1) / np.maximum(middle.sum(axis=1), 1)
     # noise cut off at 0 lifts the background; cut off at 1 it lowers the plateau as much
     plateaus = np.where(areas > _PLATEAU_PX, plateaus, 1.0 - level)
