@@ -117,13 +117,14 @@ def _measure(confidence: npt.NDArray[np.float32], points: Points, normals: Point
     outer = away > areas[:, None] / 2 + _BLUR_PX
     inner = away < areas[:, None] / 2 - _BLUR_PX
     inner_areas = np.where(inner, kept, 0.0).sum(axis=1, dtype=np.float64)
-    edge_areas = np.where(outer, lifted, np.where(inner, 0.0, kept)).sum(
-        axis=1, dtype=np.float64)
+    empty = np.float32(level) * (1.0 - np.minimum(areas, 1.0))[:, None].astype(np.float32)
+    edges = np.where(outer, lifted, np.where(inner | ~window, np.float32(0.0), kept - empty))
+    edge_areas = edges.sum(axis=1, dtype=np.float64)
     middle = away <= np.maximum(areas / 2 - _PLATEAU_PX / 2, 1.0)[:, None]
     plateaus = np.where(middle, values, 0.0).sum(axis=1) / np.maximum(middle.sum(axis=1), 1)
     # noise cut off at 0 lifts the background; cut off at 1 it lowers the plateau as much
     plateaus = np.where(areas > _PLATEAU_PX, plateaus, 1.0 - level)
-    return np.stack([inner_areas, np.maximum(edge_areas, 0.0), offsets, plateaus,
+    return np.stack([inner_areas, edge_areas, offsets, plateaus,
                      np.full(len(points), level)])
 
 
