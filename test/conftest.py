@@ -3,6 +3,7 @@
 
 import fcntl
 import hashlib
+from importlib import metadata
 import importlib.util
 import os
 from pathlib import Path
@@ -39,6 +40,14 @@ def free_domain() -> int:
     raise RuntimeError(f'all {len(DOMAINS)} domains are taken by test sessions: see {folder}')
 
 
+def reads_the_old_name() -> bool:
+    """Tell whether this ROS 2 is Jazzy or older, even where ROS_DISTRO is not set."""
+    try:
+        return int(metadata.version('ros-rclpy').split('.')[0]) < 9
+    except metadata.PackageNotFoundError:
+        return os.environ.get('ROS_DISTRO') in (None, 'humble', 'iron', 'jazzy')
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Set the environment of all nodes and processes that the tests start."""
     # Plain assignment: nothing set outside may let a test's messages leave this machine.
@@ -50,9 +59,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ['ROS_DOMAIN_ID'] = str(free_domain())
     os.environ['ROS_LOG_DIR'] = tempfile.mkdtemp(prefix='tunnel_crack_ros_log_')
     profile = str(REPOSITORY / 'config' / 'fastdds_local.xml')
-    # The first name is read up to Jazzy, the second from Kilted on.
-    os.environ['FASTRTPS_DEFAULT_PROFILES_FILE'] = profile
+    # Kilted and newer read the new name, and warn of the old one.
     os.environ['FASTDDS_DEFAULT_PROFILES_FILE'] = profile
+    os.environ.pop('FASTRTPS_DEFAULT_PROFILES_FILE', None)
+    if reads_the_old_name():
+        os.environ['FASTRTPS_DEFAULT_PROFILES_FILE'] = profile
     if (Path(sys.prefix) / 'share' / 'ament_index').is_dir():
         prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
         if sys.prefix not in prefixes:

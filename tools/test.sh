@@ -15,10 +15,11 @@ colcon --log-base "$venv/log" test --merge-install --install-base "$venv" \
     --executor sequential --event-handlers console_direct+ console_cohesion- \
     --return-code-on-test-failure || status=$?
 
-sums=$(colcon --log-base "$venv/log" test-result --test-result-base "$venv/build" --verbose |
-    tee /dev/stderr | sed -nE \
-    's/^Summary: ([0-9]+) tests?, ([0-9]+) errors?, ([0-9]+) failures?, ([0-9]+) skipped$/\1 \2 \3 \4/p') ||
-    true
+results=$(colcon --log-base "$venv/log" test-result --test-result-base "$venv/build" --verbose) || true
+printf '%s\n' "$results"
+sums=$(sed -nE \
+    's/^Summary: ([0-9]+) tests?, ([0-9]+) errors?, ([0-9]+) failures?, ([0-9]+) skipped$/\1 \2 \3 \4/p' \
+    <<<"$results")
 read -r tests errors failures skipped <<<"${sums:-0 0 0 0}"
 failed=$((errors + failures))
 if [ "$tests" -eq 0 ]; then

@@ -56,7 +56,6 @@ def _one_line_errors() -> Iterator[None]:
         raise typer.Exit(2) from error
 
 
-
 def _bars() -> Progress:
     return Progress(TextColumn('{task.description:<12}'), BarColumn(), MofNCompleteColumn(),
                     TextColumn('{task.fields[unit]}'), TimeRemainingColumn(), console=console)

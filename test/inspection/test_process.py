@@ -34,7 +34,6 @@ from tunnel_crack_ros.vision.model_folder import CLASSIFIER, SEGMENTER
 run = CliRunner()
 
 
-
 @pytest.fixture(scope='module')
 def recording(tmp_path_factory):
     """Two frames that show a plain crack, a black one, and a file that is no picture."""

@@ -18,7 +18,6 @@ from launch.event_handlers import OnProcessExit  # noqa: E402
 from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
 from rosbags.typesys import get_typestore, Stores  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
-
 from tunnel_crack_msgs.msg import CrackArray, FrameVerdict  # noqa: E402
 
 LAUNCH_FILE = Path(__file__).resolve().parents[2] / 'launch' / 'tunnel_crack.launch.py'
@@ -122,10 +121,11 @@ def test_a_wrong_argument_stops_the_launch():
 
 
 def test_large_frames_get_room_unless_the_user_chose_a_profile(monkeypatch):
-    monkeypatch.delenv('FASTRTPS_DEFAULT_PROFILES_FILE')
-    monkeypatch.delenv('FASTDDS_DEFAULT_PROFILES_FILE')
+    monkeypatch.delenv('FASTRTPS_DEFAULT_PROFILES_FILE', raising=False)
+    monkeypatch.delenv('FASTDDS_DEFAULT_PROFILES_FILE', raising=False)
+    monkeypatch.setenv('ROS_DISTRO', 'jazzy')
     kinds = [type(action).__name__ for action in start()]
-    assert kinds == ['SetEnvironmentVariable', 'SetEnvironmentVariable', 'Node', 'Node']
+    assert kinds == ['SetEnvironmentVariable', 'Node', 'Node']
     monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '/mine.xml')
     assert [type(action).__name__ for action in start()] == ['Node', 'Node']
 

@@ -123,7 +123,11 @@ def test_a_missing_executable_of_this_package_is_named(tmp_path):
 
 def test_fast_dds_gets_room_for_large_frames_unless_the_user_chose_a_profile():
     profile = '/share/config/fastdds_large_frames.xml'
-    assert fastdds_environment(SHARE, {}) == dict.fromkeys(FASTDDS_VARIABLES, profile)
+    old, new = FASTDDS_VARIABLES
+    assert fastdds_environment(SHARE, {}) == {old: profile, new: profile}
+    assert fastdds_environment(SHARE, {'ROS_DISTRO': 'humble'}) == {old: profile}
+    assert fastdds_environment(SHARE, {'ROS_DISTRO': 'jazzy'}) == {old: profile}
+    assert fastdds_environment(SHARE, {'ROS_DISTRO': 'kilted'}) == {new: profile}
     for name in FASTDDS_VARIABLES:
         assert fastdds_environment(SHARE, {name: '/mine.xml'}) == {}
 
@@ -174,7 +178,6 @@ def image_message(frame: np.ndarray, frame_id: str):
 def test_processes_of_the_table_serve_two_cameras_in_a_namespace(
         observer, toy_models, toy_frames, tmp_path):
     from sensor_msgs.msg import Image
-
     from tunnel_crack_msgs.msg import CrackArray, FrameVerdict
     params_file = tmp_path / 'params.yaml'
     params_file.write_text('/**/classifier:\n  ros__parameters:\n    cameras: [not_this]\n'

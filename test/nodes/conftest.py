@@ -22,6 +22,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.srv import ChangeState, GetState
 import numpy as np
 import pytest
+from rcl_interfaces.msg import Parameter as ParameterMsg
 from rcl_interfaces.srv import GetParameters, SetParametersAtomically
 import rclpy
 from rclpy.context import Context
@@ -74,6 +75,7 @@ class Bench:
         self._thread = threading.Thread(target=self._spin)
         self._thread.start()
         self._diagnostics: dict[str, list[DiagnosticStatus]] = {}
+        self._clients: dict[str, Any] = {}
         self.node.create_subscription(DiagnosticArray, '/diagnostics', self._diagnosed, 50)
 
     def _spin(self) -> None:
@@ -113,7 +115,7 @@ class Bench:
     def wait_matched(self, *publishers: Any) -> None:
         """Wait until one node listens to each publisher the way it publishes.
 
-        Before, the node listens as to sensor data, and changes over when it finds the publisher.
+        It subscribes when it finds the publisher, and anew when another one joins.
         """
         def matched(publisher: Any) -> bool:
             found = self.node.get_subscriptions_info_by_topic(publisher.topic_name)
@@ -126,14 +128,23 @@ class Bench:
             self.wait_for(lambda p=publisher: matched(p), f'nobody matches {publisher.topic_name}')
 
     def call(self, kind: type, service: str, request: Any) -> Any:
-        client = self.node.create_client(kind, service)
+        """Call a service and return its answer.
+
+        A server that has not found its new client yet answers into the void: what may be asked
+        twice is asked again.
+        """
+        if service not in self._clients:
+            self._clients[service] = self.node.create_client(kind, service)
+        client = self._clients[service]
         assert client.wait_for_service(PATIENCE_S), f'no service {service}'
-        answered = threading.Event()
-        future = client.call_async(request)
-        future.add_done_callback(lambda _: answered.set())
-        assert answered.wait(PATIENCE_S), f'no answer from {service}'
-        self.node.destroy_client(client)
-        return future.result()
+        tries = 1 if kind is ChangeState else 10
+        for _ in range(tries):
+            answered = threading.Event()
+            future = client.call_async(request)
+            future.add_done_callback(lambda _, answered=answered: answered.set())
+            if answered.wait(PATIENCE_S / tries):
+                return future.result()
+        pytest.fail(f'no answer from {service}')
 
     def diagnosed(self, name: str, wanted: Callable[[DiagnosticStatus], bool],
                   what: str) -> DiagnosticStatus:
@@ -223,7 +234,7 @@ class NodeProcess:
         answer = self._bench.call(GetParameters, f'{self.name}/get_parameters',
                                   GetParameters.Request(names=[name]))
         return Parameter.from_parameter_msg(
-            rclpy.parameter.ParameterMsg(name=name, value=answer.values[0])).value
+            ParameterMsg(name=name, value=answer.values[0])).value
 
     def diagnosed(self, wanted: Callable[[DiagnosticStatus], bool], what: str,
                   camera: str = '') -> DiagnosticStatus:
@@ -278,7 +289,8 @@ def start(bench, tmp_path_factory) -> Iterator[Callable[..., NodeProcess]]:
 
     def start_one(executable: str, remappings: dict[str, str] | None = None,
                   environment: dict[str, str] | None = None, namespace: str = '',
-                  params_file: Path | None = None, wait: str = 'active', **parameters: Any) -> NodeProcess:
+                  params_file: Path | None = None, wait: str = 'active',
+                  **parameters: Any) -> NodeProcess:
         """Start a node, in a namespace of its own unless one is given.
 
         :param params_file: given to the node besides `parameters`.

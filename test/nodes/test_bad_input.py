@@ -6,7 +6,6 @@ from diagnostic_msgs.msg import DiagnosticStatus
 import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
-
 from tunnel_crack_msgs.msg import FrameVerdict
 
 

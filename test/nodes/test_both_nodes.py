@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Range
+from tunnel_crack_msgs.msg import CrackArray, FrameVerdict
 from visualization_msgs.msg import Marker, MarkerArray
 
-from tunnel_crack_msgs.msg import CrackArray, FrameVerdict
 from tunnel_crack_ros.nodes.conversions import rgb_from_msg
 from tunnel_crack_ros.nodes.image_bridge import imgmsg_to_cv2
 from tunnel_crack_ros.simulation import render_single

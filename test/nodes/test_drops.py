@@ -6,7 +6,6 @@ import time
 from diagnostic_msgs.msg import DiagnosticStatus
 import pytest
 from sensor_msgs.msg import Image
-
 from tunnel_crack_msgs.msg import FrameVerdict
 
 

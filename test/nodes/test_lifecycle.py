@@ -7,9 +7,9 @@ import signal
 from diagnostic_msgs.msg import DiagnosticStatus
 import pytest
 from sensor_msgs.msg import Image
-
 from tunnel_crack_msgs.msg import FrameVerdict
-from tunnel_crack_ros.vision.model_folder import SEGMENTER
+
+from tunnel_crack_ros.vision.model_folder import find_card, SEGMENTER
 
 
 def test_a_node_starts_itself(start, toy):
@@ -63,13 +63,15 @@ def living(start, toy):
 def test_a_transition_that_the_state_does_not_allow_is_refused_and_nothing_else(
         living, state, wrong):
     steps = {'active': [], 'inactive': ['deactivate'], 'unconfigured': ['deactivate', 'cleanup']}
-    assert all([living.change(step) for step in steps[state]])
+    for step in steps[state]:
+        assert living.change(step)
     for transition in wrong:
         assert not living.change(transition)
         assert living.state() == state
-    living.wait_log('transition refused')
+    living.wait_log('No transition matching')
     back = {'active': [], 'inactive': ['activate'], 'unconfigured': ['configure', 'activate']}
-    assert all([living.change(step) for step in back[state]])
+    for step in back[state]:
+        assert living.change(step)
 
 
 def resident_mb(pid: int) -> float:
@@ -93,8 +95,7 @@ def test_the_model_and_its_memory_go_with_cleanup(bench, start, stamped, cracked
         held.append(resident_mb(node.process.pid))
         assert node.change('deactivate') and node.change('cleanup')
         left.append(resident_mb(node.process.pid))
-    model_mb = next(Path(folder, f'{SEGMENTER}.onnx') for folder in ('models',)
-                    ).resolve().stat().st_size / 1e6
+    model_mb = find_card(SEGMENTER).with_suffix('.onnx').stat().st_size / 1e6
     # ONNX Runtime's code and first-time tables stay; the weights, held once at least, go
     assert held[0] - left[0] > model_mb
     # and nothing piles up from life to life, give or take a heap's odd pages

@@ -38,6 +38,7 @@ def test_a_batch_gives_what_single_frames_give(model):
 
 def test_unknown_frames_are_left_out_of_the_batch(model):
     class Gate(QualityGate):
+
         def reason_to_refuse(self, picture):
             return 'too odd' if picture.shape[0] % 2 else ''
 

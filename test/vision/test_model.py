@@ -128,8 +128,7 @@ def test_nothing_holds_a_model_that_its_user_let_go(toy_models, toy_folder):
     (['cpu'], [CPU, CUDA], ['cpu']),
     (['cpu', 'cuda'], [CPU, CUDA], ['cpu', 'cuda']),
 ])
-def test_providers_are_taken_in_the_order_wanted_as_far_as_they_are_there(wanted, available,
-                                                                         chosen):
+def test_providers_are_taken_in_the_order_wanted(wanted, available, chosen):
     plain = {CPU: 'cpu', CUDA: 'cuda', TENSORRT: 'tensorrt'}
     assert [plain[name] for name, _ in choose_providers(wanted, available)] == chosen
 

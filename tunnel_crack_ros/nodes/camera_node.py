@@ -54,8 +54,8 @@ class CameraParameters:
     threads: int = parameter(
         0, 'Threads of one inference; 0: as many as there are cores', low=0, high=256)
     threshold: float = parameter(
-        -1.0, "Crack probability from which on a frame or pixel is crack, 0..1; negative: the "
-              "model card's", low=-1.0, high=1.0, live=True)
+        -1.0, 'Crack probability from which on a frame or pixel is crack, 0..1; negative: '
+              "the model card's", low=-1.0, high=1.0, live=True)
     queue_depth: int = parameter(
         1, 'Frames of each camera that may wait for the worker; 1: only the newest', low=1,
         high=100)

@@ -9,8 +9,8 @@ from typing import Any
 
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import CompressedImage
-
 from tunnel_crack_msgs.msg import FrameVerdict
+
 from tunnel_crack_ros.nodes.camera_node import CameraNode, CameraParameters
 from tunnel_crack_ros.nodes.conversions import FrameMessage, rgb_from_msg, verdict_to_msg
 from tunnel_crack_ros.nodes.flagged_files import FlaggedFiles

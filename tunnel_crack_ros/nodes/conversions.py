@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Range
 from std_msgs.msg import ColorRGBA, Header
-from visualization_msgs.msg import Marker, MarkerArray
-
 from tunnel_crack_msgs.msg import BoundingBox, CentreLinePoint, CrackArray, FrameVerdict
 from tunnel_crack_msgs.msg import Crack as CrackMsg
+from visualization_msgs.msg import Marker, MarkerArray
+
 from tunnel_crack_ros.nodes.image_bridge import cv2_to_imgmsg, imgmsg_to_cv2
 from tunnel_crack_ros.vision import Crack, CrackKind, RgbFrame, Scale, ScaleSource, Verdict
 from tunnel_crack_ros.vision.frame import rgb_from_compressed
@@ -137,7 +137,6 @@ def range_m(found: Range) -> float:
 def stamp_ns(header: Header) -> int:
     """Return a header's stamp, ns."""
     return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
-
 
 
 def scale_from_msg(message: CrackArray) -> Scale:

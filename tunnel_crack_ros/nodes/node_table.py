@@ -22,6 +22,7 @@ RVIZ_CAMERA = 'camera'      # the camera that the RViz file shows
 FASTDDS_PROFILE = 'fastdds_large_frames.xml'
 FASTDDS_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE',   # read up to Jazzy
                      'FASTDDS_DEFAULT_PROFILES_FILE')    # read from Kilted on
+_READ_THE_OLD = ('humble', 'iron', 'jazzy')
 MODELS_VARIABLE = 'TUNNEL_CRACK_MODELS'
 TRANSPORTS = ('raw', 'compressed')
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
@@ -196,12 +197,16 @@ def fastdds_environment(share: Path, environment: Mapping[str, str] | None = Non
 
     :param share: the package's share folder.
     :param environment: what is set already; the process's own when not given.
-    :return: both names of the variable; empty when the user has set one of them.
+    :return: the variable under the name that this ROS 2 reads (under both where ROS_DISTRO does
+        not say which it is; newer ones warn of the old name); empty when the user has set it.
     """
     found = os.environ if environment is None else environment
     if any(found.get(name) for name in FASTDDS_VARIABLES):
         return {}
-    return dict.fromkeys(FASTDDS_VARIABLES, str(share / 'config' / FASTDDS_PROFILE))
+    old, new = FASTDDS_VARIABLES
+    distro = found.get('ROS_DISTRO')
+    names = FASTDDS_VARIABLES if not distro else (old,) if distro in _READ_THE_OLD else (new,)
+    return dict.fromkeys(names, str(share / 'config' / FASTDDS_PROFILE))
 
 
 def _rviz(settings: Settings, share: Path) -> Process:

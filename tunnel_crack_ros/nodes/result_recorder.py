@@ -11,8 +11,8 @@ from typing import Any
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
-
 from tunnel_crack_msgs.msg import CrackArray, FrameVerdict
+
 from tunnel_crack_ros.inspection.result_folder import FrameRecord, ResultFolder, Summary
 from tunnel_crack_ros.nodes.conversions import cracks_from_msg, scale_from_msg
 from tunnel_crack_ros.nodes.image_bridge import imgmsg_to_cv2

@@ -11,9 +11,9 @@ from typing import Any
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, Range
 from std_msgs.msg import Header
+from tunnel_crack_msgs.msg import CrackArray
 from visualization_msgs.msg import MarkerArray
 
-from tunnel_crack_msgs.msg import CrackArray
 from tunnel_crack_ros.nodes.camera_node import CameraNode, CameraParameters
 from tunnel_crack_ros.nodes.conversions import (
     confidence_to_msg,

@@ -200,19 +200,23 @@ def _split(data: Path, recipe: Recipe, simulated: int,
         training = list(photographs.select('train').images)
         validating = list(photographs.select('val').images)
     else:
-        groups = sorted({image.group for image in photographs.images})
-        held_out = set(groups[::10])
-        training = [image for image in photographs.images if image.group not in held_out]
-        validating = [image for image in photographs.images if image.group in held_out]
+        training, validating = _hold_out(list(photographs.images))
     if simulated:
-        rendered = simulated_images(out / 'simulated', simulated)
-        for kind in (True, False):      # a tenth of the cracked and of the clean ones validates
-            of_kind = [image for image in rendered if image.has_crack is kind]
-            training += [image for i, image in enumerate(of_kind) if i % 10]
-            validating += of_kind[::10]
+        kept, held_out = _hold_out(simulated_images(out / 'simulated', simulated))
+        training += kept
+        validating += held_out
     drawn = [image for image in training if recipe.source_weights.get(image.source, 1.0) > 0]
     judged = [image for image in validating if recipe.source_weights.get(image.source, 1.0) > 0]
     return drawn, judged
+
+
+def _hold_out(images: list[CrackImage]) -> tuple[list[CrackImage], list[CrackImage]]:
+    """Keep a tenth of the cracked and of the clean images, whole groups, for validation."""
+    held_out: set[str] = set()
+    for cracked in (True, False):
+        held_out.update(sorted({i.group for i in images if i.has_crack is cracked})[::10])
+    return ([image for image in images if image.group not in held_out],
+            [image for image in images if image.group in held_out])
 
 
 def _samples(plan: Architecture, recipe: Recipe, images: list[CrackImage],
