@@ -14,6 +14,7 @@ from tunnel_crack_ros.vision import (
     Crack,
     CrackKind,
     measure_cracks,
+    MeasureRules,
     Scale,
     ScaleSource,
     Segmentation,
@@ -62,7 +63,7 @@ def test_the_kind_follows_the_tunnels_axis(degrees, kind):
     mask = line(math.radians(degrees), 200.0, 4.0)
     assert measured(mask)[0].kind is kind
     turned = line(math.radians(degrees + 25), 200.0, 4.0)
-    assert measured(turned, axis_angle=math.radians(25))[0].kind is kind
+    assert measured(turned, rules=MeasureRules(axis_angle=math.radians(25)))[0].kind is kind
 
 
 def test_millimetres_are_pixels_times_the_scale_and_nan_without():
