@@ -59,7 +59,7 @@ def measure_lines(strokes: list[Stroke], confidence: npt.NDArray[np.float32],
     :param threshold: confidence that made a pixel crack.
     """
     drafts = [_draft(stroke) for stroke in strokes]
-    found = _profiles(drafts, confidence, threshold)
+    found = _profiles(drafts, confidence, threshold, every=2)
     drafts = [_corrected(draft, profiles) for draft, profiles in zip(drafts, found)]
     drafts = _attached(drafts, strokes)
     found = _profiles(drafts, confidence, threshold)
@@ -126,17 +126,22 @@ def _extended(points: Points, clear: Flags, depths: Points, before: float, behin
     return _Draft(np.concatenate(parts), clear, depths, (inner[0], inner[1]), free, closed)
 
 
-def _profiles(drafts: list[_Draft], confidence: npt.NDArray[np.float32], threshold: float) -> list[Profiles]:
-    """Sample all lines at once."""
+def _profiles(drafts: list[_Draft], confidence: npt.NDArray[np.float32], threshold: float,
+              every: int = 1) -> list[Profiles]:
+    """Sample all lines at once.
+
+    :param every: only each so many-th vertex; those between get its values.
+    """
     if not drafts:
         return []
     found = sample_profiles(
-        confidence, np.concatenate([draft.points for draft in drafts]),
-        np.concatenate([_normals(draft.points, draft.closed) for draft in drafts]),
-        np.concatenate([draft.depths for draft in drafts]), threshold)
-    cuts = np.cumsum([len(draft.points) for draft in drafts])
-    begins = np.concatenate([[0], cuts[:-1]])
-    return [found.part(int(a), int(b)) for a, b in zip(begins, cuts)]
+        confidence, np.concatenate([draft.points[::every] for draft in drafts]),
+        np.concatenate([_normals(draft.points, draft.closed)[::every] for draft in drafts]),
+        np.concatenate([draft.depths[::every] for draft in drafts]), threshold)
+    sizes = [len(draft.points) for draft in drafts]
+    ends = np.cumsum([-(-size // every) for size in sizes])
+    return [found.part(int(end) - (-(-size // every)), int(end), every, size)
+            for end, size in zip(ends, sizes)]
 
 
 def _normals(points: Points, closed: bool) -> Points:
