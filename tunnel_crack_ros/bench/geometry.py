@@ -242,9 +242,10 @@ def _scatter(cases: list[Case], name: str, title: str) -> npt.NDArray[np.uint8]:
     for values, colour in (('plain', (160, 160, 160)), ('errors', (40, 40, 220))):
         for case in cases:
             error = max(abs(getattr(case, values)[name]), low)
-            x = left + math.log(max(case.width_px, 1.0)) / math.log(20) * (width - left - 20)
-            y = height - 30 - math.log(min(error, high) / low) / span * (height - 60)
-            cv2.circle(picture, (round(x), round(y)), 3, colour, -1, cv2.LINE_AA)
+            across = math.log(max(case.width_px, 1.0)) / math.log(20) * (width - left - 20)
+            up = math.log(min(error, high) / low) / span * (height - 60)
+            cv2.circle(picture, (round(left + across), round(height - 30 - up)), 3, colour, -1,
+                       cv2.LINE_AA)
     _text(picture, f'{title}, over the true width (red: this; grey: skeleton and distance '
           'transform)', (left, 16), (0, 0, 0))
     return picture

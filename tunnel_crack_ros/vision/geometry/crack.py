@@ -69,17 +69,17 @@ class Crack:
     @property
     def width_mean_mm(self) -> float:
         """Return the mean width, mm; NaN: no scale, or below what can be resolved."""
-        return self._resolved_mm(self.width_mean_px)
+        return self.in_mm(self.width_mean_px)
 
     @property
     def width_p95_mm(self) -> float:
         """Return the 95th percentile of the width, mm; NaN as above."""
-        return self._resolved_mm(self.width_p95_px)
+        return self.in_mm(self.width_p95_px)
 
     @property
     def width_max_mm(self) -> float:
         """Return the largest width, mm; NaN as above."""
-        return self._resolved_mm(self.width_max_px)
+        return self.in_mm(self.width_max_px)
 
     @property
     def width_floor_mm(self) -> float:
@@ -91,7 +91,8 @@ class Crack:
         """Return whether the mean width is large enough to be given as a number."""
         return self.width_mean_px >= self.width_floor_px * 0.999
 
-    def _resolved_mm(self, width_px: float) -> float:
+    def in_mm(self, width_px: float) -> float:
+        """Return a width of this crack, mm; NaN: no scale, or below what can be resolved."""
         # a whole number of pixels may come out a rounding error short
         return width_px * self.mm_per_px if width_px >= self.width_floor_px * 0.999 else math.nan
 

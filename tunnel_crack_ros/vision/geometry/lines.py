@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 import math
 
@@ -19,6 +20,7 @@ _TANGENT_PX = 12        # a direction is taken over so many vertices
 _NO_CORNER = math.cos(math.radians(20.0))
 _FIT_PX = 20            # vertices before an end that its width is fitted to
 _END_BLUR_PX = 2.0      # the ends' own blur: widths there are taken from the fit
+_MAX_FAMILY = 40        # a crack of more lines is a map: its branches stay as they are
 _BEYOND_PX = 6.0        # so far past the skeleton's guess an end is looked for
 
 # How sure a measure is. The form follows from how it is made (a mean over neighbours that share
@@ -59,7 +61,7 @@ def measure_lines(strokes: list[Stroke], confidence: npt.NDArray[np.float32],
     :param threshold: confidence that made a pixel crack.
     """
     drafts = [_draft(stroke) for stroke in strokes]
-    found = _profiles(drafts, confidence, threshold, every=2)
+    found = _profiles(drafts, confidence, threshold, every=3)
     drafts = [_corrected(draft, profiles) for draft, profiles in zip(drafts, found)]
     drafts = _attached(drafts, strokes)
     found = _profiles(drafts, confidence, threshold)
@@ -166,8 +168,6 @@ def _corrected(draft: _Draft, profiles: Profiles) -> _Draft:
     moved = draft.points + normals * np.clip(profiles.offsets, -limit, limit)[:, None]
     if sure.sum() < 4:
         return draft
-    at = np.arange(len(moved), dtype=np.float64)
-    known = np.flatnonzero(sure)
     core = slice(first, last + 1)
     size = 7 + int(min(float(draft.depths.mean()), 8.0))
     if draft.closed and sure[core].all():
@@ -186,19 +186,24 @@ def _attached(drafts: list[_Draft], strokes: list[Stroke]) -> list[_Draft]:
     A skeleton's junction is not there: it moves into the angle between branch and line.
     """
     out = []
+    families: dict[int, list[_Draft]] = defaultdict(list)
     for draft, stroke in zip(drafts, strokes):
-        points, known = draft.points, np.flatnonzero(draft.clear)
-        trunks = [d.points[d.inner[0]:d.inner[1] + 1] for d, other in zip(drafts, strokes)
-                  if other.crack == stroke.crack and d is not draft] \
-            if not all(draft.free) and not draft.closed and known.size >= 4 else []
+        families[stroke.crack].append(draft)
+    for draft, stroke in zip(drafts, strokes):
+        points, known, family = draft.points, np.flatnonzero(draft.clear), families[stroke.crack]
+        trunks = [d.points[d.inner[0]:d.inner[1] + 1] for d in family if d is not draft] \
+            if not all(draft.free) and not draft.closed and known.size >= 4 \
+            and len(family) <= _MAX_FAMILY else []
         first, last = draft.inner
         before, behind = points[:first], points[last + 1:]
-        core, clear, depths = (v[first:last + 1] for v in (points, draft.clear, draft.depths))
+        inner = slice(first, last + 1)
+        core, clear, depths = points[inner], draft.clear[inner], draft.depths[inner]
         for side in (1, 0):
             if draft.free[side] or not trunks:
                 continue
             at = int(known[-1 if side else 0]) - first
-            way = core[max(0, at - _TANGENT_PX):at + 1] if side else core[at:at + _TANGENT_PX][::-1]
+            way = core[max(0, at - _TANGENT_PX):at + 1] if side \
+                else core[at:at + _TANGENT_PX][::-1]
             reach = 2.0 * float(np.hypot(*(core[-1 if side else 0] - core[at]))) + 2.0
             place = _crossing(core[at], _direction(way), trunks, reach)
             if place is None:
@@ -278,7 +283,7 @@ def _along(way: list[Points], count: int) -> Points:
 
 
 def _corner(run: Points, following: Points) -> Points | None:
-    """Return where the directions of two stretches meet between them; None: they go straight on."""
+    """Return where the directions of two stretches meet between them; None: straight on."""
     out, onward = _direction(run[-_TANGENT_PX:]), -_direction(following[:_TANGENT_PX])
     turn = float(out[0] * onward[1] - out[1] * onward[0])
     if float(out @ -onward) > _NO_CORNER:
@@ -312,7 +317,7 @@ def _finish(draft: _Draft, profiles: Profiles) -> Line:
     plateau = np.interp(at, known, _box(profiles.plateaus[known], 15))
     widths = profiles.widths(plateau)
     begin, end = s[first], s[last]
-    fits = []
+    fits: list[tuple[float, float, float] | None] = []
     for side, free in ((0, draft.free[0]), (1, draft.free[1])):
         if not free or draft.closed:
             fits.append(None)
@@ -330,7 +335,7 @@ def _finish(draft: _Draft, profiles: Profiles) -> Line:
             begin = s[edge] - reach
         else:
             end = s[edge] + reach
-        fits.append((slope, level, s[edge]))
+        fits.append((slope, level, float(s[edge])))
     inside = (s > begin) & (s < end)
     good = sure & inside
     # vertices up to the ends, with widths from the fit where the end's own blur reaches
@@ -344,9 +349,9 @@ def _finish(draft: _Draft, profiles: Profiles) -> Line:
     clear = np.interp(where, s, good.astype(float)) > 0.99
     for side, fit in enumerate(fits):
         if fit is not None:
-            slope, level, edge = fit
+            slope, level, edge_s = fit
             beyond = where < s[first] if side == 0 else where > s[last]
-            width[beyond] = np.maximum(level + slope * (where[beyond] - edge), 0.3 * level)
+            width[beyond] = np.maximum(level + slope * (where[beyond] - edge_s), 0.3 * level)
             clear[beyond] = True
     width = np.maximum(width, 0.05)
     length = max(float(end - begin), 0.5)

@@ -19,7 +19,7 @@ from tunnel_crack_ros.vision.scale import Scale
 from tunnel_crack_ros.vision.segmenter import Segmentation
 
 _BRANCHED = 0.5      # branches longer than this share of the main line: branched
-_MAX_LINES = 2000    # lines of a frame that are measured to a fraction of a pixel, longest first
+_MAX_LINES = 500    # lines of a frame that are measured to a fraction of a pixel, longest first
 _VERTEX_PX = 3       # between the vertices handed out
 _SMOOTH_PX = 5       # widths are averaged over so many px before the largest is taken
 _MIN_POINTS = 6      # shorter lines have no direction to sample across
@@ -73,10 +73,12 @@ class _Facts:
         self.areas = np.bincount(pieces.labels, minlength=pieces.count)
         self.confidences = np.bincount(
             pieces.labels, confidence[pieces.rows, pieces.columns], pieces.count)
+        self._sorted = np.argsort(pieces.labels, kind='stable')
+        self._begins = np.concatenate([[0], np.cumsum(self.areas)])
 
     def spread(self, piece: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return the mean place of a piece's pixels and their covariance, px, px^2."""
-        own = self.pieces.labels == piece
+        own = self._sorted[self._begins[piece]:self._begins[piece + 1]]
         xy = np.stack([self.pieces.columns[own], self.pieces.rows[own]]).astype(np.float64)
         # a pixel is a square of 1 px, not a point
         return xy.mean(axis=1), np.atleast_2d(np.cov(xy, bias=True)) + np.eye(2) / 12.0

@@ -76,7 +76,7 @@ def sample_profiles(confidence: npt.NDArray[np.float32], points: Points, normals
     out = np.zeros((5, len(points)))
     for number in np.flatnonzero(np.bincount(classes)):
         of = np.flatnonzero(classes == number)
-        half = _CLASSES[min(number, len(_CLASSES) - 1)]
+        half = _CLASSES[min(int(number), len(_CLASSES) - 1)]
         for part in np.array_split(of, -(-of.size // _CV_LIMIT)):
             out[:, part] = _measure(confidence, points[part], normals[part], half, threshold)
     return Profiles(*out)

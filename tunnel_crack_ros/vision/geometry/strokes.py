@@ -158,7 +158,8 @@ def _find_bridges(xy: Points, chains: Chains, skeleton: Skeleton, gaps: Gaps) ->
                                                             <= -least)) | near) \
         & ((ways[i] * ways[j]).sum(axis=1) <= -math.cos(2 * gaps.angle))
     good = facing & (distance - inset[i] - inset[j] <= gaps.length_px) & (chain[i] != chain[j])
-    bridges, used = [], set()
+    bridges: list[_Bridge] = []
+    used: set[tuple[int, int]] = set()
     for k in np.flatnonzero(good)[np.argsort(distance[good], kind='stable')]:
         ends = ((int(chain[i[k]]), int(side[i[k]])), (int(chain[j[k]]), int(side[j[k]])))
         if not used.intersection(ends):
@@ -206,9 +207,11 @@ class _Builder:
     crack: int
 
     def stroke(self, way: list[tuple[int, int]]) -> Stroke:
-        """Join chains, each entered at a side, to one line; what lies between them is not clear."""
+        """Join chains, each entered at a side, to one line; between them it is not clear."""
         chains = self.chains
-        points, depths, clear = [], [], []
+        points: list[Points] = []
+        depths: list[Points] = []
+        clear: list[npt.NDArray[np.bool_]] = []
         for chain, side in way:
             pixels = _pixels(chains, chain, side)
             if points:
@@ -223,7 +226,8 @@ class _Builder:
             clear.append(np.ones(pixels.size, bool))
         first = int(chains.nodes[way[0][0], way[0][1]])
         last = int(chains.nodes[way[-1][0], 1 - way[-1][1]])
-        line, deep, is_clear = (np.concatenate(parts) for parts in (points, depths, clear))
+        line, deep, is_clear = (np.concatenate(points), np.concatenate(depths),
+                                np.concatenate(clear))
         for node, at in ((first, 0), (last, len(line))):
             if node != FREE:
                 at = len(line) if at else 0
