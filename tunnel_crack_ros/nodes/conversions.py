@@ -89,7 +89,7 @@ def _crack_to_msg(crack: Crack) -> CrackMsg:
         setattr(message, name, float(getattr(crack, name)))
     message.centre_line = [
         CentreLinePoint(x_px=float(x), y_px=float(y), width_px=float(w),
-                        width_mm=crack.in_mm(float(w)))
+                        width_mm=float(w) * crack.mm_per_px)
         for (x, y), w in zip(crack.centre_line, crack.widths_px)]
     return message
 

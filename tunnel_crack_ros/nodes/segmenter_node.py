@@ -74,7 +74,7 @@ class SegmenterParameters(CameraParameters):
         1.0472, 'Cracks farther from the tunnel axis than this are circumferential, rad',
         low=math.pi / 4, high=math.pi / 2, live=True)
     bridge_gap_px: float = parameter(
-        10.0, 'Gaps up to this between ends that face each other are bridged, px; 0: none',
+        15.0, 'Gaps up to this between ends that face each other are bridged, px; 0: none',
         low=0.0, high=200.0, live=True)
     bridge_angle: float = parameter(
         0.5236, 'How far such ends may point past each other, rad', low=0.0, high=math.pi / 3,

@@ -25,10 +25,10 @@ _BEYOND_PX = 6.0        # so far past the skeleton's guess an end is looked for
 
 # How sure a measure is. The form follows from how it is made (a mean over neighbours that share
 # pixels, two ends); the numbers make 68 % of the benchmark's errors fall within one sigma.
-_WIDTH_NOISE = 2.8      # of the scatter of single widths over the root of their number
+_WIDTH_NOISE = 2.65     # of the scatter of single widths over the root of their number
 _WIDTH_FLOOR = 0.0025   # px: sampling
 _END_NOISE = 1.4        # of that scatter, each end
-_END_FLOOR = 0.08       # px, each end
+_END_FLOOR = 0.075      # px, each end
 _NODE_FLOOR, _NODE_WIDTH = 0.5, 0.15  # px and share of the width, each branch's beginning
 _LENGTH_NOISE = 1e-4    # of the length: noise and smoothing of the line
 
@@ -317,25 +317,23 @@ def _finish(draft: _Draft, profiles: Profiles) -> Line:
     plateau = np.interp(at, known, _box(profiles.plateaus[known], 15))
     widths = profiles.widths(plateau)
     begin, end = s[first], s[last]
-    fits: list[tuple[float, float, float] | None] = []
+    fits: list[_EndFit | None] = []
     for side, free in ((0, draft.free[0]), (1, draft.free[1])):
         if not free or draft.closed:
             fits.append(None)
             continue
         close = known[:_FIT_PX] if side == 0 else known[-_FIT_PX:]
         edge = first if side == 0 else last
-        slope, level = _fit(s[close] - s[edge], widths[close])
+        fit = _EndFit.of(s[close], widths[close])
         outward = slice(edge, None, -1) if side == 0 else slice(edge, None)
         away = np.abs(s[outward] - s[edge])
-        model = np.maximum(level + (-slope if side == 0 else slope) * away,
-                           0.3 * max(level, 1e-3))
-        share = np.clip(widths[outward] / model, -0.5, 1.5)
+        share = np.clip(widths[outward] / fit.at(s[outward]), -0.5, 1.5)
         reach = float(((share[1:] + share[:-1]) * np.diff(away)).sum()) / 2
         if side == 0:
             begin = s[edge] - reach
         else:
             end = s[edge] + reach
-        fits.append((slope, level, float(s[edge])))
+        fits.append(fit)
     inside = (s > begin) & (s < end)
     good = sure & inside
     # vertices up to the ends, with widths from the fit where the end's own blur reaches
@@ -347,11 +345,10 @@ def _finish(draft: _Draft, profiles: Profiles) -> Line:
     use = known if not good.any() else np.flatnonzero(good)
     width = np.interp(where, s[use], widths[use])
     clear = np.interp(where, s, good.astype(float)) > 0.99
-    for side, fit in enumerate(fits):
-        if fit is not None:
-            slope, level, edge_s = fit
+    for side, found in enumerate(fits):
+        if found is not None:
             beyond = where < s[first] if side == 0 else where > s[last]
-            width[beyond] = np.maximum(level + slope * (where[beyond] - edge_s), 0.3 * level)
+            width[beyond] = found.at(where[beyond])
             clear[beyond] = True
     width = np.maximum(width, 0.05)
     length = max(float(end - begin), 0.5)
@@ -371,14 +368,28 @@ def _finish(draft: _Draft, profiles: Profiles) -> Line:
     return Line(line, width, clear, length, length_sigma, mean, width_sigma, draft.closed)
 
 
-def _fit(x: Points, y: Points) -> tuple[float, float]:
-    """Fit a straight line; return its slope and its value at 0."""
-    if x.size < 6:
-        return 0.0, float(y.mean())
-    middle = x.mean()
-    spread = float(((x - middle) ** 2).sum())
-    slope = float(((x - middle) * (y - y.mean())).sum()) / max(spread, 1e-9)
-    return slope, float(y.mean() - slope * middle)
+@dataclass(frozen=True)
+class _EndFit:
+    """A straight line through the widths before an end, for those that the end's blur spoils."""
+
+    place: float
+    width: float
+    slope: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, s: Points, widths: Points) -> _EndFit:
+        place, width = float(s.mean()), float(widths.mean())
+        spread = float(((s - place) ** 2).sum())
+        slope = float(((s - place) * (widths - width)).sum()) / spread if s.size >= 6 else 0.0
+        # a ragged crack's slope leads anywhere
+        return cls(place, width, slope, max(0.5 * float(widths.min()), 0.1 * width, 0.05),
+                   max(1.2 * float(widths.max()), 0.1))
+
+    def at(self, s: Points) -> Points:
+        return np.minimum(np.maximum(self.width + self.slope * (s - self.place), self.low),
+                          self.high)
 
 
 def _box(values: Points, size: int) -> Points:

@@ -27,7 +27,7 @@ _NODE_DEPTHS, _NODE_PX = 1.4, 2.5  # so far around a junction no profile is a si
 class Gaps:
     """Which gaps between two ends are bridged."""
 
-    length_px: float = 10.0
+    length_px: float = 15.0
     """Longest gap, px; 0: none is bridged."""
     angle: float = math.radians(30.0)
     """Largest angle between an end's direction and the way across, rad."""
