@@ -265,6 +265,12 @@ def test_any_confidence_map_is_measured_without_a_fault(seed, blur, threshold):
     assert sum(crack.area_px for crack in cracks) == np.count_nonzero(confidence >= threshold)
 
 
+def test_a_map_that_noise_eats_up_from_both_ends_gives_numbers():
+    rng = np.random.default_rng(60200)
+    confidence = rng.random(rng.integers(1, 80, 2), dtype=np.float32)
+    check_numbers(measured_softly(confidence, 0.0625), confidence.shape)
+
+
 @pytest.mark.parametrize('name', ['full', 'checkerboard', 'lattice', 'noise', 'one long row'])
 def test_large_odd_masks_end_in_time(name):
     shape = (1, 40_000) if name == 'one long row' else (300, 400)

@@ -334,6 +334,9 @@ def _finish(draft: _Draft, profiles: Profiles) -> Line:
         else:
             end = s[edge] + reach
         fits.append(fit)
+    if end - begin < 0.5:  # noise can eat up a crumb from both ends
+        middle = (begin + end) / 2
+        begin, end = middle - 0.25, middle + 0.25
     inside = (s > begin) & (s < end)
     good = sure & inside
     # vertices up to the ends, with widths from the fit where the end's own blur reaches
@@ -355,6 +358,7 @@ def _finish(draft: _Draft, profiles: Profiles) -> Line:
     spans = np.empty_like(where)  # of line that each vertex stands for
     spans[1:-1] = where[2:] - where[:-2]
     spans[0], spans[-1] = where[1] - where[0], where[-1] - where[-2]
+    spans += 1e-6  # all vertices of a crumb may share one place
     mean = float((width * spans).sum() / spans.sum())
     noise = widths[use] - _box(widths[use], 9)
     scatter = float(noise.std()) if use.size > 9 else 0.3
