@@ -189,8 +189,8 @@ def train(
         from tunnel_crack_ros.training.fit import train as fit
         from tunnel_crack_ros.training.models import architecture
         from tunnel_crack_ros.training.recipes import RECIPES
-        architecture(model)  # says which there are, when there is no such network
-        recipe = replace(RECIPES[model], epochs=epochs) if epochs else RECIPES[model]
+        recipe = RECIPES[architecture(model).task]
+        recipe = replace(recipe, epochs=epochs) if epochs else recipe
         with _bars() as bars:
             steps = _bar(bars, 'Training', 'steps')
             best = fit(model, data, out, recipe=recipe, simulated=simulated, seed=seed,

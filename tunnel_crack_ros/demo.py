@@ -159,7 +159,7 @@ def _contact_sheet(records: list[FrameRecord], live: Path, file: Path) -> None:
     columns, rows = _SHEET
     chosen = [overlays[i] for i in np.unique(
         np.linspace(0, len(overlays) - 1, columns * rows).round().astype(int))]
-    pictures = [cv2.imread(str(path)) for path in chosen]
+    pictures = [np.asarray(cv2.imread(str(path))) for path in chosen]
     pictures += [np.zeros_like(pictures[0])] * (-len(pictures) % columns)
     sheet = np.vstack([np.hstack(pictures[i:i + columns])
                        for i in range(0, len(pictures), columns)])

@@ -7,20 +7,20 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 
-torch = pytest.importorskip('torch', reason='PyTorch is not installed: make setup-training')
-
-from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset  # noqa: E402
-from tunnel_crack_ros.training.export import export, ExportError  # noqa: E402
-from tunnel_crack_ros.training.models import ARCHITECTURES  # noqa: E402
-from tunnel_crack_ros.training.same_padding import freeze_same_padding, has_same_padding  # noqa: E402
-from tunnel_crack_ros.training.validation import Metric, Validation  # noqa: E402
-from tunnel_crack_ros.vision import CrackClassifier, CrackSegmenter, Model  # noqa: E402
-from tunnel_crack_ros.vision.model_card import ModelCard, sha256_of  # noqa: E402
+from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset
+from tunnel_crack_ros.training.export import export, ExportError
+from tunnel_crack_ros.training.models import ARCHITECTURES
+from tunnel_crack_ros.training.same_padding import freeze_same_padding, has_same_padding
+from tunnel_crack_ros.training.validation import Metric, Validation
+from tunnel_crack_ros.vision import CrackClassifier, CrackSegmenter, Model
+from tunnel_crack_ros.vision.model_card import ModelCard, sha256_of
 
 pytestmark = pytest.mark.training
 
-NAMES = sorted(ARCHITECTURES)
+SHIPPED = ['deeplabv3plus_efficientnet_lite0_segmenter', 'efficientnet_lite0_classifier']
+NAMES = [*SHIPPED, 'deeplabv3plus_resnet18_segmenter']  # and one without SAME padding
 VALIDATION = Validation(0.9, 0.4321, (Metric('f1', 0.123456, 'drawn', 'val', 7),))
 
 
@@ -29,7 +29,8 @@ def checkpoints(tmp_path_factory):
     """Checkpoints of untrained networks: what they say does not matter here."""
     folder = tmp_path_factory.mktemp('checkpoints')
     paths = {}
-    for name, plan in ARCHITECTURES.items():
+    for name in NAMES:
+        plan = ARCHITECTURES[name]
         torch.manual_seed(1)
         paths[name] = folder / f'{name}.best.pt'
         torch.save({'model': name, 'network': plan.build(False).state_dict(),
@@ -111,7 +112,7 @@ def test_vision_runs_the_exported_files(exported):
 
 
 @pytest.mark.parametrize('sides', [(32, 32), (64, 96), (224, 352)])
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', SHIPPED)
 def test_frozen_padding_changes_nothing_for_multiples_of_32(name, sides):
     network = ARCHITECTURES[name].build(False).eval()
     frozen = freeze_same_padding(network).eval()

@@ -4,11 +4,10 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
-torch = pytest.importorskip('torch', reason='PyTorch is not installed: make setup-training')
-
-from tunnel_crack_ros.training.fit import read_checkpoint, train  # noqa: E402
-from tunnel_crack_ros.training.recipes import Recipe  # noqa: E402
+from tunnel_crack_ros.training.fit import read_checkpoint, train
+from tunnel_crack_ros.training.recipes import Recipe
 
 pytestmark = pytest.mark.training
 

@@ -57,7 +57,7 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
     :param data: folder that `CrackDataset` reads. Without splits of its own, every tenth group is
         held out for validation.
     :param out: folder of the results; made when missing.
-    :param recipe: by default the one in `recipes.RECIPES`.
+    :param recipe: by default that of the model's task in `recipes.RECIPES`.
     :param simulated: frames of simulated linings to render and mix in; a tenth of them validates.
     :param seed: of weights, samples and dropout.
     :param resume: go on from `<model>.last.pt`; the result is that of a run never stopped.
@@ -70,7 +70,7 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
     :raises ValueError: unknown model, or a checkpoint of another run.
     """
     plan = architecture(model)
-    recipe = recipe or RECIPES[model]
+    recipe = recipe or RECIPES[plan.task]
     out.mkdir(parents=True, exist_ok=True)
     training, validating = _split(data, recipe, simulated, out)
     torch.manual_seed(seed)

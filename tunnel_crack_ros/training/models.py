@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The networks that can be trained, by name. Adding one is one line in `ARCHITECTURES`."""
+"""The networks that can be trained, by name: the paper's and light ones.
+
+Adding one is one line in `ARCHITECTURES`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import segmentation_models_pytorch as smp
 import timm
 import torch
 from torch import nn
+import torchvision
 
 from tunnel_crack_ros.training.imagenet import efficientnet_lite0_weights, load_backbone
 
@@ -57,12 +62,12 @@ def architecture(name: str) -> Architecture:
 
 def _lite0_classifier(pretrained: bool) -> nn.Module:
     """Logits, N x 2 (background, crack)."""
-    network = timm.create_model('tf_efficientnet_lite0', num_classes=2, drop_rate=0.2)
+    network: Any = timm.create_model('tf_efficientnet_lite0', num_classes=2, drop_rate=0.2)
     if pretrained:
         load_backbone(network, efficientnet_lite0_weights())
     # timm's start for a head of two classes is so large that the first epoch only shrinks it
     nn.init.normal_(network.classifier.weight, std=0.01)
-    return network
+    return cast(nn.Module, network)
 
 
 def _deeplabv3plus_lite0(pretrained: bool) -> nn.Module:
@@ -73,6 +78,27 @@ def _deeplabv3plus_lite0(pretrained: bool) -> nn.Module:
         load_backbone(network.encoder.model, efficientnet_lite0_weights())
     return network
 
+
+def _classifier(make: Callable[..., nn.Module]) -> Callable[[bool], nn.Module]:
+    """Build one of torchvision's classifiers, logits N x 2; no registry has ImageNet weights."""
+    return lambda pretrained: make(weights=None, num_classes=2)
+
+
+def _segmenter(make: Callable[..., nn.Module], encoder: str,
+               **options: Any) -> Callable[[bool], nn.Module]:
+    """Build one of smp's segmenters, logits N x 1 x H x W; encoder without ImageNet weights."""
+    return lambda pretrained: make(encoder, encoder_weights=None, classes=1, **options)
+
+
+_RESNET = {f'layer{n}': Tap(f'layer{n}') for n in (1, 2, 3, 4)}
+_DENSENET = {f'layer{n}': Tap(f'features.denseblock{n}') for n in (1, 2, 3, 4)}
+_RESNET_ENCODER = {f'layer{n}': Tap(f'encoder.layer{n}') for n in (1, 2, 3, 4)}
+_DEEPLABV3PLUS = {
+    'low_level': Tap('decoder.block1'), 'aspp': Tap('decoder.aspp'),
+    'fused': Tap('decoder.block2', of_input=True), 'decoder': Tap('decoder.block2')}
+_DEEPLABV3PLUS_RESNET = _RESNET_ENCODER | {'high_level': Tap('encoder.layer4')} | _DEEPLABV3PLUS
+_PAPER_RATES = (6, 12, 18)  # of the atrous spatial pyramid pooling
+_FRAME, _SQUARE = (512, 384), (224, 224)
 
 # Last block of each stage of EfficientNet that ends a resolution: strides 4, 8, 16 and the last.
 _LITE_STAGES = {'layer1': 'blocks.1', 'layer2': 'blocks.2', 'layer3': 'blocks.4',
@@ -90,4 +116,50 @@ ARCHITECTURES: dict[str, Architecture] = {
            'aspp': Tap('decoder.aspp'),
            'fused': Tap('decoder.block2', of_input=True),
            'decoder': Tap('decoder.block2')}),
+    # the paper's Table 2
+    'densenet169_classifier': Architecture(
+        'DenseNet-169', 'classifier', _classifier(torchvision.models.densenet169), _SQUARE,
+        _DENSENET),
+    'densenet201_classifier': Architecture(
+        'DenseNet-201', 'classifier', _classifier(torchvision.models.densenet201), _SQUARE,
+        _DENSENET),
+    'efficientnet_b0_classifier': Architecture(
+        'EfficientNet-B0', 'classifier', _classifier(torchvision.models.efficientnet_b0),
+        _SQUARE),
+    'resnet50_classifier': Architecture(
+        'ResNet-50', 'classifier', _classifier(torchvision.models.resnet50), _SQUARE, _RESNET),
+    'resnet101_classifier': Architecture(
+        'ResNet-101', 'classifier', _classifier(torchvision.models.resnet101), _SQUARE, _RESNET),
+    'swin_t_classifier': Architecture(
+        'Swin Transformer, tiny', 'classifier', _classifier(torchvision.models.swin_t), _SQUARE),
+    'vit_b16_classifier': Architecture(
+        'Vision Transformer, base, 16', 'classifier', _classifier(torchvision.models.vit_b_16),
+        _SQUARE),
+    # the paper's Table 3
+    'deeplabv3plus_resnet101_segmenter': Architecture(
+        'DeepLabV3+ with ResNet-101', 'segmenter',
+        _segmenter(smp.DeepLabV3Plus, 'resnet101', decoder_atrous_rates=_PAPER_RATES), _FRAME,
+        _DEEPLABV3PLUS_RESNET),
+    'deeplabv3_resnet101_segmenter': Architecture(
+        'DeepLabV3 with ResNet-101', 'segmenter',
+        _segmenter(smp.DeepLabV3, 'resnet101', decoder_atrous_rates=_PAPER_RATES), _FRAME,
+        _RESNET_ENCODER),
+    'pspnet_resnet50_segmenter': Architecture(
+        'PSPNet with ResNet-50', 'segmenter', _segmenter(smp.PSPNet, 'resnet50'), _FRAME),
+    'unet_vgg13_segmenter': Architecture(
+        'U-Net with VGG-13', 'segmenter', _segmenter(smp.Unet, 'vgg13'), _FRAME),
+    'unetplusplus_vgg13_segmenter': Architecture(
+        'U-Net++ with VGG-13', 'segmenter', _segmenter(smp.UnetPlusPlus, 'vgg13'), _FRAME),
+    # light ones
+    'mobilenet_v3_classifier': Architecture(
+        'MobileNetV3-Large', 'classifier', _classifier(torchvision.models.mobilenet_v3_large),
+        _SQUARE),
+    'deeplabv3plus_resnet18_segmenter': Architecture(
+        'DeepLabV3+ with ResNet-18', 'segmenter',
+        _segmenter(smp.DeepLabV3Plus, 'resnet18', decoder_atrous_rates=_PAPER_RATES), _FRAME,
+        _DEEPLABV3PLUS_RESNET),
+    'deeplabv3plus_resnet34_segmenter': Architecture(
+        'DeepLabV3+ with ResNet-34', 'segmenter',
+        _segmenter(smp.DeepLabV3Plus, 'resnet34', decoder_atrous_rates=_PAPER_RATES), _FRAME,
+        _DEEPLABV3PLUS_RESNET),
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How each network is trained by default."""
+"""How networks are trained by default."""
 
 from __future__ import annotations
 
@@ -39,10 +39,11 @@ class Recipe:
 
 
 RECIPES: Mapping[str, Recipe] = {
-    'efficientnet_lite0_classifier': Recipe(
+    'classifier': Recipe(
         epochs=12, samples_per_epoch=1024, batch_size=16, learning_rate=6e-4,
         source_weights=CLASSIFIER_SOURCES),
-    'deeplabv3plus_efficientnet_lite0_segmenter': Recipe(
+    'segmenter': Recipe(
         epochs=12, samples_per_epoch=1024, batch_size=8, learning_rate=8e-4,
         source_weights=SEGMENTER_SOURCES, validate_every=3),
 }
+"""Task -> numbers, found on the light networks; the large ones have none of their own yet."""

@@ -29,13 +29,15 @@ def freeze_same_padding(network: nn.Module) -> nn.Module:
 
 
 def _fixed(convolution: Conv2dSame) -> nn.Module:
-    pads = [_pad(kernel, stride, dilation) for kernel, stride, dilation in zip(
+    pads = [_pad(*side) for side in zip(
         convolution.kernel_size, convolution.stride, convolution.dilation)]
     (top, bottom), (left, right) = pads
+    kernel, stride, dilation = (
+        (sides[0], sides[1]) for sides in (
+            convolution.kernel_size, convolution.stride, convolution.dilation))
     plain = nn.Conv2d(
-        convolution.in_channels, convolution.out_channels, convolution.kernel_size,
-        convolution.stride, 0, convolution.dilation, convolution.groups,
-        bias=convolution.bias is not None)
+        convolution.in_channels, convolution.out_channels, kernel, stride, 0, dilation,
+        convolution.groups, bias=convolution.bias is not None)
     plain.weight = convolution.weight
     plain.bias = convolution.bias
     if (top, left) == (bottom, right):

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every network that can be trained gives what its task promises, and has the layers it names."""
+
+import pytest
+import torch
+
+from tunnel_crack_ros.training.models import architecture, ARCHITECTURES
+
+pytestmark = pytest.mark.training
+
+PAPER = {
+    'densenet169_classifier', 'densenet201_classifier', 'efficientnet_b0_classifier',
+    'resnet50_classifier', 'resnet101_classifier', 'swin_t_classifier', 'vit_b16_classifier',
+    'deeplabv3plus_resnet101_segmenter', 'deeplabv3_resnet101_segmenter',
+    'pspnet_resnet50_segmenter', 'unet_vgg13_segmenter', 'unetplusplus_vgg13_segmenter'}
+
+
+def test_all_twelve_networks_of_the_paper_are_there():
+    assert set(ARCHITECTURES) >= PAPER
+
+
+@pytest.mark.parametrize('name', sorted(ARCHITECTURES))
+def test_a_network_gives_logits_of_its_task(name):
+    plan = architecture(name)
+    network = plan.build(False).eval()
+    # the vision transformer knows one size only; the others are quicker on a small picture
+    side = 224 if name.startswith('vit') else 64
+    with torch.inference_mode():
+        logits = network(torch.zeros(1, 3, side, side))
+    assert logits.shape == ((1, 2) if plan.task == 'classifier' else (1, 1, side, side))
+    modules = dict(network.named_modules())
+    assert {tap.module for tap in plan.taps.values()} <= set(modules)
+
+
+def test_an_unknown_network_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"unknown model 'alexnet'.*densenet169_classifier"):
+        architecture('alexnet')
