@@ -310,6 +310,25 @@ def latency(
         ['model inference', f'{found.inference_median:.1f} ({found.inference_share:.0%})']])
 
 
+@bench.command()
+def geometry(
+        cases: Annotated[int, typer.Option(min=1, help='Rendered cracks of each shape.')] = 40,
+        seed: Annotated[int, typer.Option(help='Which cracks.')] = 1,
+        plot: Annotated[Path | None, typer.Option(help='Draw the errors into this PNG.')] = None,
+        json_file: JsonFile = None) -> None:
+    """Compare measured length, width and direction with those of rendered cracks."""
+    with _one_line_errors():
+        from tunnel_crack_ros.bench.geometry import measure_geometry
+        with _bars() as bars:
+            found = measure_geometry(cases, seed, progress=_bar(bars, 'Measuring', 'cracks'))
+        if json_file is not None:
+            json_file.write_text(json.dumps(found.to_json_dict(), indent=1) + '\n')
+        if plot is not None:
+            found.draw(plot)
+    _print_table(found.columns, found.rows())
+    print(found.sentence())
+
+
 def _epoch_line(epoch: Any) -> str:
     line = f'epoch {epoch.number}/{epoch.of}: loss {epoch.loss:.4f}, {epoch.seconds:.0f} s'
     if epoch.validation is None:

@@ -2,6 +2,7 @@
 """Cracks of known course are measured within a stated tolerance; no mask makes it fail."""
 
 import math
+import time
 
 import cv2
 from hypothesis import given, settings
@@ -13,12 +14,14 @@ import pytest
 from tunnel_crack_ros.vision import (
     Crack,
     CrackKind,
+    Gaps,
     measure_cracks,
+    MeasureRules,
     Scale,
     ScaleSource,
     Segmentation,
 )
-from tunnel_crack_ros.vision.overlay import draw_overlay
+from tunnel_crack_ros.vision.overlay import draw_overlay, label_text
 
 NEVER_NAN = ('confidence', 'length_px', 'width_mean_px', 'width_p95_px', 'width_max_px',
              'area_px')
@@ -62,7 +65,7 @@ def test_the_kind_follows_the_tunnels_axis(degrees, kind):
     mask = line(math.radians(degrees), 200.0, 4.0)
     assert measured(mask)[0].kind is kind
     turned = line(math.radians(degrees + 25), 200.0, 4.0)
-    assert measured(turned, axis_angle=math.radians(25))[0].kind is kind
+    assert measured(turned, rules=MeasureRules(axis_angle=math.radians(25)))[0].kind is kind
 
 
 def test_millimetres_are_pixels_times_the_scale_and_nan_without():
@@ -167,3 +170,115 @@ def test_the_overlay_marks_cracks_and_leaves_the_frame_alone():
     assert (frame == 128).all()
     assert (drawn != 128).any(axis=2).sum() > 300
     assert np.array_equal(draw_overlay(frame, np.zeros_like(mask), []), frame)
+
+
+def bar(length: float, width: float, blur: float = 0.6, size: int = 240) -> np.ndarray:
+    """Return the confidence of a level bar through the middle, 0..1, exact to 1/16 px."""
+    fine = (np.arange(size * 16) + 0.5) / 16 - size / 2
+    along = (abs(fine) <= length / 2).reshape(size, 16).mean(axis=1)
+    across = (abs(fine) <= width / 2).reshape(size, 16).mean(axis=1)
+    return cv2.GaussianBlur(np.outer(across, along).astype(np.float32), (0, 0), blur)
+
+
+def measured_softly(confidence: np.ndarray, threshold: float = 0.3, **more) -> list[Crack]:
+    mask = (confidence >= threshold).astype(np.uint8) * np.uint8(255)
+    return measure_cracks(Segmentation(confidence, mask, threshold), **more)
+
+
+@pytest.mark.parametrize('width', [1.0, 1.5, 2.25, 4.0, 7.5, 13.0, 20.0])
+@pytest.mark.parametrize('threshold', [0.2, 0.3, 0.4])
+def test_soft_edges_give_width_and_length_to_a_tenth_of_a_pixel(width, threshold):
+    crack, = measured_softly(bar(150.0, width, 0.5), threshold)
+    assert crack.width_mean_px == pytest.approx(width, abs=0.1)
+    assert crack.width_max_px == pytest.approx(width, abs=0.2)
+    assert crack.length_px == pytest.approx(150.0, abs=0.7)  # two ends
+
+
+@pytest.mark.parametrize(('gap', 'limit', 'cracks'), [
+    (6, 10.0, 1), (6, 0.0, 2), (6, 3.0, 2), (30, 10.0, 2), (30, 40.0, 1)])
+def test_gaps_between_ends_that_face_each_other_are_bridged(gap, limit, cracks):
+    confidence = bar(180.0, 3.0)
+    confidence[:, 120 - gap // 2:120 + gap // 2] = 0.0
+    found = measured_softly(confidence, rules=MeasureRules(gaps=Gaps(limit)))
+    assert len(found) == cracks
+    assert sum(crack.length_px for crack in found) == pytest.approx(
+        180.0 - (gap if cracks == 2 else 0), abs=1.5)
+    assert sum(crack.area_px for crack in found) == np.count_nonzero(confidence >= 0.3)
+
+
+def test_ends_that_point_past_each_other_stay_apart():
+    mask = np.zeros((100, 200), bool)
+    mask[40:43, 20:100] = mask[44:100, 103:106] = True
+    assert len(measured(mask, rules=MeasureRules(gaps=Gaps(10.0)))) == 2
+
+
+def test_spurs_are_no_branches_and_branches_are():
+    mask = line(0.0, 200.0, 9.0)
+    mask[140:146, 150] = True                 # a thorn on the edge, shorter than the bar is wide
+    crack, = measured(mask)
+    assert crack.length_px == pytest.approx(200.0, abs=2.0)
+    mask[100:146, 149:152] = True             # 46 px: a branch
+    crack, = measured(mask)
+    assert crack.length_px == pytest.approx(200.0 + 50.0, abs=3.0)
+    assert crack.kind is CrackKind.LONGITUDINAL  # a short one does not make it branched
+
+
+def test_a_width_below_what_can_be_resolved_is_no_number():
+    scale = Scale(0.4, 0.004, ScaleSource.PARAMETER)
+    rules = MeasureRules(resolvable_px=2.0)
+    wide, = measured_softly(bar(150.0, 3.0), scale=scale, rules=rules)
+    assert wide.resolved and wide.width_mean_mm == pytest.approx(1.2, abs=0.04)
+    thin, = measured_softly(bar(150.0, 1.2, 0.4), scale=scale, rules=rules)
+    assert not thin.resolved and math.isnan(thin.width_mean_mm) and math.isnan(thin.width_max_mm)
+    assert thin.width_floor_mm == pytest.approx(0.8)
+    assert thin.length_mm == pytest.approx(60.0, abs=0.5)
+    assert label_text(thin) == '0: 60 mm, w below 0.8 mm'
+    assert label_text(wide) == '0: 60 mm, w 1.2 mm'
+
+
+def test_the_scales_sigma_is_part_of_the_millimetres():
+    exact, = measured_softly(bar(150.0, 5.0), scale=Scale(0.5, source=ScaleSource.PARAMETER))
+    vague, = measured_softly(bar(150.0, 5.0), scale=Scale(0.5, 0.05, ScaleSource.PARAMETER))
+    assert exact.length_sigma_mm == pytest.approx(0.5 * exact.length_sigma_px)
+    assert vague.length_sigma_mm == pytest.approx(0.1 * vague.length_mm, rel=0.01)
+    assert vague.width_sigma_mm == pytest.approx(0.1 * vague.width_mean_mm, rel=0.05)
+
+
+def test_the_angle_limits_decide_the_kind():
+    mask = line(math.radians(40), 200.0, 4.0)
+    assert measured(mask)[0].kind is CrackKind.OBLIQUE
+    wide = MeasureRules(longitudinal_below=math.radians(44))
+    assert measured(mask, rules=wide)[0].kind is CrackKind.LONGITUDINAL
+
+
+@given(st.integers(0, 2 ** 32 - 1), st.floats(0.0, 3.0), st.floats(0.05, 0.95))
+@settings(deadline=None, max_examples=60)
+def test_any_confidence_map_is_measured_without_a_fault(seed, blur, threshold):
+    rng = np.random.default_rng(seed)
+    confidence = rng.random(rng.integers(1, 80, 2), dtype=np.float32)
+    if blur > 0.3:
+        confidence = cv2.GaussianBlur(confidence, (0, 0), blur)
+        confidence = (confidence - confidence.min()) / max(float(np.ptp(confidence)), 1e-6)
+    cracks = measured_softly(confidence, threshold,
+                             rules=MeasureRules(gaps=Gaps(float(rng.integers(0, 30)))))
+    check_numbers(cracks, confidence.shape)
+    assert sum(crack.area_px for crack in cracks) == np.count_nonzero(confidence >= threshold)
+
+
+def test_a_map_that_noise_eats_up_from_both_ends_gives_numbers():
+    rng = np.random.default_rng(60200)
+    confidence = rng.random(rng.integers(1, 80, 2), dtype=np.float32)
+    check_numbers(measured_softly(confidence, 0.0625), confidence.shape)
+
+
+@pytest.mark.parametrize('name', ['full', 'checkerboard', 'lattice', 'noise', 'one long row'])
+def test_large_odd_masks_end_in_time(name):
+    shape = (1, 40_000) if name == 'one long row' else (300, 400)
+    mask = {'full': lambda: np.ones(shape), 'one long row': lambda: np.ones(shape),
+            'checkerboard': lambda: np.indices(shape).sum(axis=0) % 2,
+            'lattice': lambda: (np.indices(shape) % 7 == 0).any(axis=0),
+            'noise': lambda: np.random.default_rng(0).random(shape) < 0.3}[name]()
+    start = time.monotonic()
+    cracks = measured(mask)
+    assert time.monotonic() - start < 20.0  # minutes would be a hang; a busy machine is none
+    check_numbers(cracks, shape)

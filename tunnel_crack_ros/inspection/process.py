@@ -4,13 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tunnel_crack_ros.inspection.result_folder import FrameRecord, ResultFolder, Summary
 from tunnel_crack_ros.inspection.sources import FrameSource, RecordedFrame
-from tunnel_crack_ros.vision import CrackClassifier, CrackSegmenter, Label, measure_cracks
+from tunnel_crack_ros.vision import (
+    CrackClassifier,
+    CrackSegmenter,
+    Label,
+    measure_cracks,
+    MeasureRules,
+)
 from tunnel_crack_ros.vision.overlay import draw_overlay
 from tunnel_crack_ros.vision.scale import choose_scale
 
@@ -35,8 +41,8 @@ class Inspector:
     """Given scale, mm/px; 0: from the recording's camera_info and range."""
     lining_distance_m: float = 0.0
     """Given distance to the lining, m; 0: from the recording's range."""
-    axis_angle: float = 0.0
-    """Direction of the tunnel axis in the image, rad."""
+    rules: MeasureRules = field(default_factory=MeasureRules)
+    """How cracks are measured."""
     segment_all: bool = False
     """Segment every frame that can be judged, not only the flagged ones."""
 
@@ -59,7 +65,7 @@ class Inspector:
             mm_per_px=self.mm_per_px, distance_m=self.lining_distance_m,
             focal_length_px=frame.focal_length_px, range_m=frame.range_m)
         segmentation = self.segmenter.segment(frame.rgb)
-        record.cracks = measure_cracks(segmentation, record.scale, self.axis_angle)
+        record.cracks = measure_cracks(segmentation, record.scale, self.rules)
         results.save_mask(frame.name, segmentation.mask)
         results.save_overlay(frame.name,
                              draw_overlay(frame.rgb, segmentation.mask, record.cracks))

@@ -18,11 +18,14 @@ import numpy.typing as npt
 from tunnel_crack_ros.vision import Crack, Label, RgbFrame, Scale
 
 FRAME_COLUMNS = ('frame', 'camera', 'stamp', 'verdict', 'crack_probability', 'reason', 'cracks')
+_MEASURES = (
+    'length_px', 'length_mm', 'length_sigma_mm', 'width_mean_px', 'width_mean_mm',
+    'width_sigma_px', 'width_sigma_mm', 'width_floor_mm', 'width_p95_px', 'width_p95_mm',
+    'width_max_px', 'width_max_mm', 'area_px', 'area_mm2')
 CRACK_COLUMNS = (
-    'frame', 'camera', 'stamp', 'crack', 'confidence', 'kind', 'length_px', 'length_mm',
-    'width_mean_px', 'width_mean_mm', 'width_p95_px', 'width_p95_mm', 'width_max_px',
-    'width_max_mm', 'area_px', 'area_mm2', 'orientation_deg', 'tortuosity', 'touches_border',
-    'bbox_x_px', 'bbox_y_px', 'bbox_width_px', 'bbox_height_px', 'mm_per_px', 'scale_source')
+    'frame', 'camera', 'stamp', 'crack', 'confidence', 'kind', *_MEASURES, 'orientation_deg',
+    'tortuosity', 'touches_border', 'bbox_x_px', 'bbox_y_px', 'bbox_width_px', 'bbox_height_px',
+    'mm_per_px', 'scale_source')
 
 
 @dataclass
@@ -125,9 +128,7 @@ def _crack_row(record: FrameRecord, crack: Crack) -> list[Any]:
     scale = record.scale
     return [record.name, record.camera, _stamp(record.stamp), crack.id,
             _rounded(crack.confidence, 3), crack.kind.name,
-            *(_rounded(getattr(crack, name), 2) for name in (
-                'length_px', 'length_mm', 'width_mean_px', 'width_mean_mm', 'width_p95_px',
-                'width_p95_mm', 'width_max_px', 'width_max_mm', 'area_px', 'area_mm2')),
+            *(_rounded(getattr(crack, name), 3) for name in _MEASURES),
             _rounded(math.degrees(crack.orientation), 1), _rounded(crack.tortuosity, 3),
             int(crack.touches_border), *crack.bounding_box,
             _rounded(scale.mm_per_px, 5), scale.source.name]
@@ -149,9 +150,7 @@ def _crack_values(crack: Crack) -> dict[str, Any]:
         'id': crack.id, 'confidence': _number(crack.confidence, 4), 'kind': crack.kind.name,
         'bounding_box_px': list(crack.bounding_box),
         **{name: _number(getattr(crack, name), 3) for name in (
-            'length_px', 'length_mm', 'width_mean_px', 'width_mean_mm', 'width_p95_px',
-            'width_p95_mm', 'width_max_px', 'width_max_mm', 'area_px', 'area_mm2',
-            'orientation', 'tortuosity')},
+            *_MEASURES, 'orientation', 'tortuosity')},
         'touches_border': crack.touches_border, 'centre_line_x_y_width_px': line}
 
 

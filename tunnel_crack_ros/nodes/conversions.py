@@ -16,7 +16,15 @@ from tunnel_crack_msgs.msg import Crack as CrackMsg
 from visualization_msgs.msg import Marker, MarkerArray
 
 from tunnel_crack_ros.nodes.image_bridge import cv2_to_imgmsg, imgmsg_to_cv2
-from tunnel_crack_ros.vision import Crack, CrackKind, RgbFrame, Scale, ScaleSource, Verdict
+from tunnel_crack_ros.vision import (
+    Crack,
+    CrackKind,
+    MeasureRules,
+    RgbFrame,
+    Scale,
+    ScaleSource,
+    Verdict,
+)
 from tunnel_crack_ros.vision.frame import rgb_from_compressed
 from tunnel_crack_ros.vision.overlay import label_text
 
@@ -107,7 +115,7 @@ def cracks_to_markers(cracks: list[Crack], header: Header, camera: str, scale: S
         line = _marker(header, camera, 2 * crack.id, Marker.LINE_STRIP, ColorRGBA(r=1.0, a=1.0))
         line.points = places if len(places) > 1 else places * 2
         # a hairline at its true width is not seen in RViz
-        line.scale.x = max(crack.width_mean_mm / 1000.0, distance / 400.0)
+        line.scale.x = max(crack.width_mean_px * scale.mm_per_px / 1000.0, distance / 400.0)
         text = _marker(header, camera, 2 * crack.id + 1, Marker.TEXT_VIEW_FACING,
                        ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0))
         text.text, text.scale.z = label_text(crack), distance / 40.0
@@ -152,6 +160,11 @@ def cracks_from_msg(message: CrackArray) -> list[Crack]:
 def _crack_from_msg(message: CrackMsg, mm_per_px: float) -> Crack:
     box = message.bounding_box
     line = np.array([(p.x_px, p.y_px) for p in message.centre_line], np.float32).reshape(-1, 2)
+    # the message does not say the floor: the default one, as far as it fits what is said
+    floor = MeasureRules().resolvable_px
+    if not math.isnan(mm_per_px):
+        floor = max(floor, 1.01 * message.width_mean_px) if math.isnan(message.width_mean_mm) \
+            else min(floor, message.width_mean_px)
     return Crack(
         id=message.id, confidence=message.confidence,
         bounding_box=(box.x_px, box.y_px, box.width_px, box.height_px), centre_line=line,
@@ -161,4 +174,4 @@ def _crack_from_msg(message: CrackMsg, mm_per_px: float) -> Crack:
         area_px=message.area_px, orientation=message.orientation, tortuosity=message.tortuosity,
         kind=CrackKind(message.kind), touches_border=message.touches_border, mm_per_px=mm_per_px,
         length_sigma_mm=message.length_sigma_mm, width_sigma_px=message.width_sigma_px,
-        width_sigma_mm=message.width_sigma_mm)
+        width_sigma_mm=message.width_sigma_mm, width_floor_px=floor)

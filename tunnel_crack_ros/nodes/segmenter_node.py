@@ -34,7 +34,9 @@ from tunnel_crack_ros.nodes.run_node import run_node
 from tunnel_crack_ros.vision import (
     Crack,
     CrackSegmenter,
+    Gaps,
     measure_cracks,
+    MeasureRules,
     Model,
     RgbFrame,
     Scale,
@@ -65,6 +67,26 @@ class SegmenterParameters(CameraParameters):
     axis_angle: float = parameter(
         0.0, 'Direction of the tunnel axis in the image, rad; 0: along the rows',
         low=-math.pi / 2, high=math.pi / 2, live=True)
+    longitudinal_below: float = parameter(
+        0.5236, 'Cracks closer to the tunnel axis than this are longitudinal, rad',
+        low=0.0, high=math.pi / 4, live=True)
+    circumferential_above: float = parameter(
+        1.0472, 'Cracks farther from the tunnel axis than this are circumferential, rad',
+        low=math.pi / 4, high=math.pi / 2, live=True)
+    bridge_gap_px: float = parameter(
+        15.0, 'Gaps up to this between ends that face each other are bridged, px; 0: none',
+        low=0.0, high=200.0, live=True)
+    bridge_angle: float = parameter(
+        0.5236, 'How far such ends may point past each other, rad', low=0.0, high=math.pi / 3,
+        live=True)
+    resolvable_px: float = parameter(
+        1.0, 'Widths below this are not given in mm, px', low=0.0, high=20.0, live=True)
+
+    @property
+    def rules(self) -> MeasureRules:
+        """Return how cracks are measured."""
+        return MeasureRules(self.axis_angle, self.longitudinal_below, self.circumferential_above,
+                            Gaps(self.bridge_gap_px, self.bridge_angle), self.resolvable_px)
 
 
 @dataclass
@@ -145,7 +167,7 @@ class SegmenterNode(CameraNode):
             segmentation = segmenter.segment(frame)
         with self.times.measure('measure'):
             scale = self.scale_of(camera, message.header)
-            cracks = measure_cracks(segmentation, scale, self.parameters.axis_angle)
+            cracks = measure_cracks(segmentation, scale, self.parameters.rules)
         with self.times.measure('publish'):
             self._publish(camera, message, frame, segmentation, cracks, scale)
         return True

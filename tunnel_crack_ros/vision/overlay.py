@@ -46,10 +46,14 @@ def draw_overlay(frame: RgbFrame, mask: npt.NDArray[np.uint8],
 
 
 def label_text(crack: Crack) -> str:
-    """Say a crack in a few words: number, length and mean width, in mm where a scale is known."""
+    """Say a crack in a few words: number, length and mean width, in mm where a scale is known.
+
+    A width too small to be resolved is said to be below what can be.
+    """
     if math.isnan(crack.length_mm):
         return f'{crack.id}: {crack.length_px:.0f} px, w {crack.width_mean_px:.1f} px'
-    return f'{crack.id}: {crack.length_mm:.0f} mm, w {crack.width_mean_mm:.1f} mm'
+    width = f'{crack.width_mean_mm:.1f}' if crack.resolved else f'below {crack.width_floor_mm:.1f}'
+    return f'{crack.id}: {crack.length_mm:.0f} mm, w {width} mm'
 
 
 def _write_label(picture: RgbFrame, mask: npt.NDArray[np.uint8], crack: Crack, size: int,

@@ -50,9 +50,16 @@ class Crack:
     touches_border: bool
     """The crack reaches the frame's edge."""
     mm_per_px: float = math.nan
+    length_sigma_px: float = math.nan
+    """Standard deviation of length_px, px."""
     length_sigma_mm: float = math.nan
+    """Of length_mm, mm, with the scale's own; NaN: no scale."""
     width_sigma_px: float = math.nan
+    """Of width_mean_px, px."""
     width_sigma_mm: float = math.nan
+    """Of width_mean_mm, mm, with the scale's own; NaN: no scale."""
+    width_floor_px: float = 0.0
+    """Smallest width that can be resolved, px: narrower ones have no value in mm."""
 
     @property
     def length_mm(self) -> float:
@@ -61,18 +68,33 @@ class Crack:
 
     @property
     def width_mean_mm(self) -> float:
-        """Return the mean width, mm; NaN: no scale."""
-        return self.width_mean_px * self.mm_per_px
+        """Return the mean width, mm; NaN: no scale, or below what can be resolved."""
+        return self.in_mm(self.width_mean_px)
 
     @property
     def width_p95_mm(self) -> float:
-        """Return the 95th percentile of the width, mm; NaN: no scale."""
-        return self.width_p95_px * self.mm_per_px
+        """Return the 95th percentile of the width, mm; NaN as above."""
+        return self.in_mm(self.width_p95_px)
 
     @property
     def width_max_mm(self) -> float:
-        """Return the largest width, mm; NaN: no scale."""
-        return self.width_max_px * self.mm_per_px
+        """Return the largest width, mm; NaN as above."""
+        return self.in_mm(self.width_max_px)
+
+    @property
+    def width_floor_mm(self) -> float:
+        """Return the smallest width that can be resolved, mm; NaN: no scale."""
+        return self.width_floor_px * self.mm_per_px
+
+    @property
+    def resolved(self) -> bool:
+        """Return whether the mean width is large enough to be given as a number."""
+        return self.width_mean_px >= self.width_floor_px * 0.999
+
+    def in_mm(self, width_px: float) -> float:
+        """Return a width of this crack, mm; NaN: no scale, or below what can be resolved."""
+        # a whole number of pixels may come out a rounding error short
+        return width_px * self.mm_per_px if width_px >= self.width_floor_px * 0.999 else math.nan
 
     @property
     def area_mm2(self) -> float:

@@ -3,95 +3,208 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 import math
 
-import cv2
 import numpy as np
+import numpy.typing as npt
 
-from tunnel_crack_ros.vision.geometry.centre_line import CentreLine, trace_centre_line
+from tunnel_crack_ros.vision.geometry.chains import trace_chains
 from tunnel_crack_ros.vision.geometry.crack import Crack, CrackKind
+from tunnel_crack_ros.vision.geometry.lines import Line, measure_lines, plain_line
+from tunnel_crack_ros.vision.geometry.pieces import find_pieces, Pieces
+from tunnel_crack_ros.vision.geometry.strokes import find_networks, Gaps, Network, Stroke
+from tunnel_crack_ros.vision.geometry.thinning import thin
 from tunnel_crack_ros.vision.scale import Scale
 from tunnel_crack_ros.vision.segmenter import Segmentation
 
-_ALONG = math.radians(30.0)    # closer to the tunnel axis than this: longitudinal
-_ACROSS = math.radians(60.0)   # farther from it than this: circumferential
-_BRANCHED = 0.5                # branches longer than this share of the main line: branched
+_BRANCHED = 0.5      # branches longer than this share of the main line: branched
+_MAX_LINES = 500    # lines of a frame that are measured to a fraction of a pixel, longest first
+_VERTEX_PX = 3       # between the vertices handed out
+_SMOOTH_PX = 5       # widths are averaged over so many px before the largest is taken
+_MIN_POINTS = 6      # shorter lines have no direction to sample across
+
+
+@dataclass(frozen=True)
+class MeasureRules:
+    """What a user may set of the measurement."""
+
+    axis_angle: float = 0.0
+    """Direction of the tunnel axis in the image, rad, 0 along the rows."""
+    longitudinal_below: float = math.radians(30.0)
+    """Closer to the axis than this is longitudinal, rad."""
+    circumferential_above: float = math.radians(60.0)
+    """Farther from the axis than this is circumferential, rad."""
+    gaps: Gaps = field(default_factory=Gaps)
+    """Gaps that are bridged."""
+    resolvable_px: float = 1.0
+    """Narrower cracks get no width in mm, px."""
 
 
 def measure_cracks(segmentation: Segmentation, scale: Scale | None = None,
-                   axis_angle: float = 0.0) -> list[Crack]:
+                   rules: MeasureRules | None = None) -> list[Crack]:
     """Measure the cracks of one frame.
 
     :param segmentation: mask and confidence, H x W.
     :param scale: millimetres per pixel; None: lengths in px only, mm are NaN.
-    :param axis_angle: direction of the tunnel axis in the image, rad, 0 along the rows.
-    :return: one crack for each 8-connected piece of the mask, longest first.
+    :param rules: None: the defaults.
+    :return: one crack for each 8-connected piece of the mask, or for several with gaps between
+        them that are bridged; longest first.
     """
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(segmentation.mask, connectivity=8)
-    mm_per_px = scale.mm_per_px if scale is not None and scale.known else math.nan
-    cracks = [_measure(segmentation, labels, label, stats[label], mm_per_px, axis_angle)
-              for label in range(1, count)]
+    rules = rules or MeasureRules()
+    scale = scale if scale is not None and scale.known else Scale()
+    pieces = find_pieces(segmentation.mask)
+    if pieces.count == 0:
+        return []
+    skeleton, chains = trace_chains(thin(pieces))
+    networks = find_networks(skeleton, chains, pieces.count, rules.gaps)
+    facts = _Facts(pieces, segmentation.confidence)
+    cracks = [_crack(network, lines, facts, scale, rules)
+              for network, lines in zip(networks, _lines(networks, segmentation))]
     cracks.sort(key=lambda crack: crack.length_px, reverse=True)
     return [replace(crack, id=number) for number, crack in enumerate(cracks)]
 
 
-def _measure(segmentation: Segmentation, labels: np.ndarray, label: int, stats: np.ndarray,
-             mm_per_px: float, axis_angle: float) -> Crack:
-    left, top, width, height = (int(value) for value in stats[:4])
-    area = int(stats[cv2.CC_STAT_AREA])
-    window = (slice(top, top + height), slice(left, left + width))
-    piece = labels[window] == label
-    line = trace_centre_line(piece)
-    length = line.length_px + line.branches_px
-    orientation = _orientation(line)
-    frame_height, frame_width = segmentation.mask.shape
+class _Facts:
+    """What the pixels of the pieces say: areas, mean confidences, spreads."""
+
+    def __init__(self, pieces: Pieces, confidence: npt.NDArray[np.float32]) -> None:
+        self.pieces = pieces
+        self.areas = np.bincount(pieces.labels, minlength=pieces.count)
+        self.confidences = np.bincount(
+            pieces.labels, confidence[pieces.rows, pieces.columns], pieces.count)
+        self._sorted = np.argsort(pieces.labels, kind='stable')
+        self._begins = np.concatenate([[0], np.cumsum(self.areas)])
+
+    def spread(self, piece: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return the mean place of a piece's pixels and their covariance, px, px^2."""
+        own = self._sorted[self._begins[piece]:self._begins[piece + 1]]
+        xy = np.stack([self.pieces.columns[own], self.pieces.rows[own]]).astype(np.float64)
+        # a pixel is a square of 1 px, not a point
+        return xy.mean(axis=1), np.atleast_2d(np.cov(xy, bias=True)) + np.eye(2) / 12.0
+
+
+def _lines(networks: list[Network], segmentation: Segmentation) -> list[list[Line]]:
+    """Measure the strokes of all cracks together; the shortest, and far too many, plainly."""
+    exact = [(len(stroke.points), i, j) for i, network in enumerate(networks)
+             for j, stroke in enumerate(network.strokes) if _is_line(stroke)]
+    if len(exact) > _MAX_LINES:
+        exact = sorted(exact, reverse=True)[:_MAX_LINES]
+    found = dict(zip(((i, j) for _, i, j in exact), measure_lines(
+        [networks[i].strokes[j] for _, i, j in exact], segmentation.confidence,
+        segmentation.threshold)))
+    return [[found.get((i, j)) or plain_line(stroke) for j, stroke in enumerate(network.strokes)]
+            for i, network in enumerate(networks)]
+
+
+def _is_line(stroke: Stroke) -> bool:
+    return len(stroke.points) >= _MIN_POINTS and \
+        len(stroke.points) > float(stroke.depths.mean())
+
+
+def _crack(network: Network, lines: list[Line], facts: _Facts, scale: Scale,
+           rules: MeasureRules) -> Crack:
+    boxes = facts.pieces.boxes[network.pieces]
+    left, top = (int(v) for v in boxes[:, :2].min(axis=0))
+    right, bottom = (int(v) for v in (boxes[:, :2] + boxes[:, 2:]).max(axis=0))
+    height, width = facts.pieces.shape
+    area = float(facts.areas[network.pieces].sum())
+    main = lines[0]
+    if len(lines) == 1 and not _is_line(network.strokes[0]):
+        main = lines[0] = _blob(network, facts, area)
+    length = sum(line.length for line in lines)
+    widths = [_running_mean(line) for line in lines]
+    shares = np.array([line.length for line in lines]) / length
+    all_widths = np.concatenate(widths)
+    width_mean = float(shares @ [line.width_mean for line in lines])
+    width_sigma = math.sqrt(sum((share * line.width_mean_sigma) ** 2
+                                for share, line in zip(shares, lines)))
+    length_sigma = math.sqrt(sum(line.length_sigma ** 2 for line in lines))
+    orientation = _orientation(main)
+    vertices = _vertices(main)
+    mm, mm_sigma = scale.mm_per_px, scale.sigma if math.isfinite(scale.sigma) else 0.0
     return Crack(
         id=0,
-        confidence=float(segmentation.confidence[window][piece].mean()),
-        bounding_box=(left, top, width, height),
-        centre_line=line.points + np.array([left, top], np.float32),
-        widths_px=line.widths_px,
+        confidence=float(np.clip(facts.confidences[network.pieces].sum() / area, 0.0, 1.0)),
+        bounding_box=(left, top, right - left, bottom - top),
+        centre_line=main.points[vertices].astype(np.float32),
+        widths_px=main.widths[vertices].astype(np.float32),
         length_px=length,
-        # area over length has no bias from odd and even widths, as the vertex widths do
-        width_mean_px=area / length,
-        width_p95_px=float(np.percentile(line.widths_px, 95)),
-        width_max_px=float(line.widths_px.max()),
-        area_px=float(area),
+        width_mean_px=width_mean,
+        width_p95_px=_percentile_95(all_widths),
+        width_max_px=float(all_widths.max()),
+        area_px=area,
         orientation=orientation,
-        tortuosity=_tortuosity(line),
-        kind=_kind(line, orientation, axis_angle),
-        touches_border=(left == 0 or top == 0 or left + width == frame_width
-                        or top + height == frame_height),
-        mm_per_px=mm_per_px)
+        tortuosity=_tortuosity(main),
+        kind=_kind(lines, orientation, rules),
+        touches_border=left == 0 or top == 0 or right == width or bottom == height,
+        mm_per_px=mm,
+        length_sigma_px=length_sigma,
+        length_sigma_mm=math.hypot(length_sigma * mm, length * mm_sigma),
+        width_sigma_px=width_sigma,
+        width_sigma_mm=math.hypot(width_sigma * mm, width_mean * mm_sigma),
+        width_floor_px=rules.resolvable_px)
 
 
-def _orientation(line: CentreLine) -> float:
-    """Direction of the greatest spread of the centre line's vertices."""
+def _blob(network: Network, facts: _Facts, area: float) -> Line:
+    """Measure a piece too short to have a line: as the rectangle of the same spread."""
+    middle, covariance = facts.spread(network.pieces[0])
+    values, vectors = np.linalg.eigh(covariance)
+    length = max(1.0, math.sqrt(12.0 * float(values[-1])))
+    width = area / length
+    way = vectors[:, -1] * length / 2
+    points = np.array([middle]) if area < 3 else np.array([middle - way, middle, middle + way])
+    return Line(points, np.full(len(points), width), np.ones(len(points), bool), length,
+                0.3 * math.sqrt(length), width, 0.3)
+
+
+def _running_mean(line: Line) -> npt.NDArray[np.float64]:
+    """Return the clear widths, averaged along the line: the largest of noisy ones is too large."""
+    widths = line.widths[line.clear] if line.clear.any() else line.widths
+    if widths.size < 3 * _SMOOTH_PX:
+        return widths
+    return np.convolve(widths, np.full(_SMOOTH_PX, 1.0 / _SMOOTH_PX), 'valid')
+
+
+def _percentile_95(values: npt.NDArray[np.float64]) -> float:
+    place = int(0.95 * (values.size - 1))
+    return float(np.partition(values, place)[place])
+
+
+def _vertices(line: Line) -> npt.NDArray[np.int64]:
+    last = len(line.points) - 1
+    return np.unique(np.append(np.arange(0, last, _VERTEX_PX), last))
+
+
+def _orientation(line: Line) -> float:
+    """Direction of the greatest spread of the centre line."""
     if len(line.points) < 2 or line.closed:
         return math.nan
-    offsets = (line.points - line.points.mean(axis=0)).astype(np.float64)
+    offsets = line.points - line.points.mean(axis=0)
     values, vectors = np.linalg.eigh(offsets.T @ offsets)
-    if values[-1] <= 0.0:
+    if values[-1] <= 1e-9:
         return math.nan
     x, y = vectors[:, -1]
     angle = math.atan2(-y, x)  # rows count downwards
     return (angle + math.pi / 2) % math.pi - math.pi / 2
 
 
-def _tortuosity(line: CentreLine) -> float:
+def _tortuosity(line: Line) -> float:
     if line.closed or len(line.points) < 2:
         return math.nan
-    distance = float(np.hypot(*(line.points[0] - line.points[-1]))) + 1.0
-    return max(1.0, line.length_px / distance)
+    distance = float(np.hypot(*(line.points[0] - line.points[-1])))
+    return max(1.0, line.length / max(distance, 1.0))
 
 
-def _kind(line: CentreLine, orientation: float, axis_angle: float) -> CrackKind:
-    if line.branches_px > _BRANCHED * line.length_px:
+def _kind(lines: list[Line], orientation: float, rules: MeasureRules) -> CrackKind:
+    main = lines[0].length
+    if sum(line.length for line in lines) - main > _BRANCHED * main:
         return CrackKind.BRANCHED
     if math.isnan(orientation):
         return CrackKind.UNKNOWN
-    off_axis = abs((orientation - axis_angle + math.pi / 2) % math.pi - math.pi / 2)
-    if off_axis < _ALONG:
+    off_axis = abs((orientation - rules.axis_angle + math.pi / 2) % math.pi - math.pi / 2)
+    if off_axis < rules.longitudinal_below:
         return CrackKind.LONGITUDINAL
-    return CrackKind.CIRCUMFERENTIAL if off_axis > _ACROSS else CrackKind.OBLIQUE
+    if off_axis > rules.circumferential_above:
+        return CrackKind.CIRCUMFERENTIAL
+    return CrackKind.OBLIQUE

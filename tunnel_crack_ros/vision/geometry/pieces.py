@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The connected pieces of a mask, found by runs along its rows: empty image costs next to nothing.
+
+He, Chao, Suzuki, "A run-based two-scan labeling algorithm", IEEE TIP 17 (2008); here the runs'
+graph is labelled instead of their pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The 8-connected pieces of a mask of H x W."""
+
+    count: int
+    rows: npt.NDArray[np.int64]
+    """N, row of every pixel of the mask."""
+    columns: npt.NDArray[np.int64]
+    """N, column of every pixel."""
+    labels: npt.NDArray[np.int32]
+    """N, number of the piece of every pixel, from 0."""
+    boxes: npt.NDArray[np.int64]
+    """count x 4: left, top, width, height, px."""
+    shape: tuple[int, int]
+
+
+def find_pieces(mask: npt.NDArray[np.uint8]) -> Pieces:
+    """Find the 8-connected pieces of a mask.
+
+    :param mask: H x W, nonzero where crack.
+    """
+    height, width = mask.shape
+    pixels = _nonzero(np.ascontiguousarray(mask).ravel())
+    rows, columns = np.divmod(pixels, max(width, 1))
+    if pixels.size == 0:
+        return Pieces(0, rows, columns, np.zeros(0, np.int32), np.zeros((0, 4), np.int64),
+                      (height, width))
+    begins = np.ones(pixels.size, bool)
+    begins[1:] = (np.diff(pixels) != 1) | (np.diff(rows) != 0)
+    first = np.flatnonzero(begins)
+    last = np.append(first[1:], pixels.size) - 1
+    row, left, right = rows[first], columns[first], columns[last]
+    # runs of the row above that touch: those that end at left - 1 or later and begin at right + 1
+    # or before; a row's runs are in order, so they are consecutive
+    pitch = width + 3
+    low = np.searchsorted(row * pitch + right, (row - 1) * pitch + left - 1)
+    high = np.searchsorted(row * pitch + left, (row - 1) * pitch + right + 1, side='right')
+    touching = np.maximum(high - low, 0)
+    below = np.repeat(np.arange(first.size), touching)
+    above = np.arange(touching.sum()) - np.repeat(np.cumsum(touching) - touching, touching)
+    above += np.repeat(low, touching)
+    graph = csr_matrix((np.ones(below.size, np.int8), (below, above)),
+                       shape=(first.size, first.size))
+    count, run_labels = connected_components(graph, directed=False)
+    order = np.argsort(run_labels, kind='stable')
+    edges = np.searchsorted(run_labels[order], np.arange(count))
+    west = np.minimum.reduceat(left[order], edges)
+    north = np.minimum.reduceat(row[order], edges)
+    east = np.maximum.reduceat(right[order], edges)
+    south = np.maximum.reduceat(row[order], edges)
+    boxes = np.column_stack([west, north, east - west + 1, south - north + 1])
+    labels = np.repeat(run_labels, last - first + 1)
+    return Pieces(count, rows, columns, labels.astype(np.int32), boxes, (height, width))
+
+
+def _nonzero(flat: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Return where an array is not 0, eight bytes at a time."""
+    whole = flat.size // 8 * 8
+    words = np.flatnonzero(flat[:whole].view(np.uint64))
+    close = (words[:, None] * 8 + np.arange(8)).ravel()
+    close = close[flat[close] != 0]
+    return np.concatenate([close, whole + np.flatnonzero(flat[whole:])])

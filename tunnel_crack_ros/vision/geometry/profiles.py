@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Confidence across a line: how wide the crack is there, and where its middle is.
+
+The area under a profile is the crack's width: blurring, by lens or network, moves confidence
+across the line but neither makes nor loses any. So a crack of one pixel is measured as well as
+one of twenty (Steger, "An unbiased detector of curvilinear structures", IEEE PAMI 20 (1998),
+shows what blur does to widths taken between edges).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import map_coordinates
+
+Points = npt.NDArray[np.float64]
+_MARGIN_PX = 2        # so far past a crack's edge its blurred confidence is added up
+_TAIL_PX = 3          # so far beyond that, what is left is background
+_BLUR_PX = 1.5        # half the breadth of an edge
+_PLATEAU_PX = 6.0     # wider cracks reach their full confidence in the middle
+_MAX_HALF_PX = 256.0
+_CV_LIMIT = 32_000    # rows and columns that OpenCV's remap takes
+_FEW = 40_000
+_CLASSES = (9.0, 13.0, 20.0, 32.0, 50.0, 80.0, 140.0, _MAX_HALF_PX)
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """What the profiles across a line say, a value for each of its points."""
+
+    inner_areas: Points
+    """Area under the profile's middle, px: confidence there is at its plateau."""
+    edge_areas: Points
+    """Area under its edges, background taken off, px."""
+    offsets: Points
+    """Of the profile's centre of gravity, along the normal, px."""
+    plateaus: Points
+    """Mean confidence of the middle; 1 where the crack is too narrow to tell."""
+    levels: Points
+    """Confidence of the background, which noise cut off at 0 lifts."""
+
+    def widths(self, plateaus: Points) -> Points:
+        """Return the width across each point, px.
+
+        :param plateaus: smoothed along the line: one point's own is noisy.
+        """
+        plateaus = np.clip(plateaus, 0.4, 1.0)
+        return self.inner_areas / plateaus + \
+            self.edge_areas / np.minimum(plateaus + self.levels, 1.0)
+
+    def part(self, begin: int, end: int, every: int, size: int) -> Profiles:
+        """Return those of some of the points, each as often as it stands for others."""
+        def of(values: Points) -> Points:
+            return values[begin:end] if every == 1 else values[begin:end].repeat(every)[:size]
+        return Profiles(of(self.inner_areas), of(self.edge_areas), of(self.offsets),
+                        of(self.plateaus), of(self.levels))
+
+
+def sample_profiles(confidence: npt.NDArray[np.float32], points: Points, normals: Points,
+                    depths: Points, threshold: float) -> Profiles:
+    """Sample across a line.
+
+    :param confidence: H x W, 0..1.
+    :param points: N x 2, x and y, px.
+    :param normals: N x 2, of length 1.
+    :param depths: N, about half the width, px.
+    :param threshold: confidence that made a pixel crack.
+    """
+    wanted = np.minimum(depths + _MARGIN_PX + _TAIL_PX, _MAX_HALF_PX)
+    classes = np.searchsorted(_CLASSES, wanted)
+    if wanted.size * float(wanted.max(initial=0.0)) < _FEW:  # one call for all costs less
+        classes[:] = classes.max(initial=0)
+    out = np.zeros((5, len(points)))
+    for number in np.flatnonzero(np.bincount(classes)):
+        of = np.flatnonzero(classes == number)
+        half = _CLASSES[min(int(number), len(_CLASSES) - 1)]
+        for part in np.array_split(of, -(-of.size // _CV_LIMIT)):
+            out[:, part] = _measure(confidence, points[part], normals[part], half, threshold)
+    return Profiles(*out)
+
+
+def _measure(confidence: npt.NDArray[np.float32], points: Points, normals: Points, half: float,
+             threshold: float) -> Points:
+    count = int(half)  # samples are 1 px apart
+    t = np.arange(-count, count + 1, dtype=np.float32)
+    x = points[:, :1].astype(np.float32) + normals[:, :1].astype(np.float32) * t
+    y = points[:, 1:].astype(np.float32) + normals[:, 1:].astype(np.float32) * t
+    values = _sample(confidence, x, y)
+    low = min(max(0.5 * threshold, 0.1), 0.25)
+    high = max(threshold, 0.3)
+    ends, rises = zip(*(_reach(side, low, high)
+                        for side in (values[:, count::-1], values[:, count:])))
+    # sums over any stretch of a profile are differences of running sums
+    sums = _Sums(values, count)
+    begin, end = -ends[0], ends[1]
+    span = end - begin + 1
+    whole = sums.between(begin, end)
+    tails = [(np.maximum(-ends[0] - _TAIL_PX, _MARGIN_PX - rises[0] + 1), begin - 1),
+             (end + 1, np.minimum(ends[1] + _TAIL_PX, rises[1] - _MARGIN_PX - 1))]
+    behind = sum(int(np.maximum(b - a + 1, 0).sum()) for a, b in tails)
+    background = sum(float(sums.between(a, b).sum()) for a, b in tails)
+    level = min(background / max(behind, 1), 0.1)
+    areas = np.maximum(whole - level * span, 0.0)
+    moments = _Sums(values * t, count).between(begin, end) - \
+        level * span * (end + begin) / 2
+    offsets = np.where(areas > 0.25, moments / np.maximum(areas, 0.25), 0.0)
+    # background lies under what is outside the edges' blur; a plateau over what is inside
+    half = areas / 2 + _BLUR_PX
+    outer = np.maximum(end - np.maximum(np.floor(offsets + half), begin - 1), 0) + \
+        np.maximum(np.minimum(np.ceil(offsets - half), end + 1) - begin, 0)
+    half = areas / 2 - _BLUR_PX
+    first, last = np.ceil(offsets - half).astype(int), np.floor(offsets + half).astype(int)
+    first, last = np.maximum(first, begin), np.minimum(last, end)
+    inner_areas = sums.between(first, last)
+    inner = np.maximum(last - first + 1, 0)
+    edge = np.maximum(span - inner - outer, 0)
+    edge_areas = whole - inner_areas - level * (
+        outer + edge * (1.0 - np.minimum(areas, 1.0)))
+    half = np.maximum(areas / 2 - _PLATEAU_PX / 2, 1.0)
+    first, last = np.ceil(offsets - half).astype(int), np.floor(offsets + half).astype(int)
+    plateaus = sums.between(first, last) / np.maximum(last - first + 1, 1)
+    # noise cut off at 0 lifts the background; cut off at 1 it lowers the plateau as much
+    plateaus = np.where(areas > _PLATEAU_PX, plateaus, 1.0 - level)
+    return np.stack([inner_areas, edge_areas, offsets, plateaus, np.full(len(points), level)])
+
+
+def _reach(side: npt.NDArray[np.float32], low: float, high: float) -> tuple[
+        npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return how far outward each profile belongs to its line, and where another line rises.
+
+    :param side: N x samples, from the line outward.
+    """
+    last = side.shape[1] - 1
+    below = side < np.float32(low)
+    below[:, -1] = True
+    edge = below.argmax(axis=1)
+    rise = np.full(edge.size, 2 * last + 2)
+    again = (side >= np.float32(high)) & (np.arange(last + 1) > edge[:, None])
+    rising = np.flatnonzero(again.any(axis=1))
+    rise[rising] = again[rising].argmax(axis=1)
+    # confidence that rises again belongs to another line: share the ground between
+    return np.minimum(np.minimum(edge + _MARGIN_PX, (edge + rise) // 2), last), rise
+
+
+class _Sums:
+    """Sums over stretches of profiles."""
+
+    def __init__(self, values: npt.NDArray[np.float32], count: int) -> None:
+        self._size = values.shape[1]
+        running = np.zeros((values.shape[0], self._size + 1), np.float32)
+        np.cumsum(values, axis=1, out=running[:, 1:])
+        self._flat = running.ravel()
+        self._count, self._rows = count, np.arange(values.shape[0]) * (self._size + 1)
+
+    def between(self, first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]) -> Points:
+        """Return the sum from first to last offset, both included; 0 where last < first."""
+        size = self._size
+        begin = np.minimum(np.maximum(first + self._count, 0), size)
+        end = np.minimum(np.maximum(last + self._count + 1, begin), size)
+        found = self._flat[self._rows + end] - self._flat[self._rows + begin]
+        return found.astype(np.float64)
+
+
+def _sample(confidence: npt.NDArray[np.float32], x: npt.NDArray[np.float32],
+            y: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    if max(confidence.shape) < _CV_LIMIT:
+        found = cv2.remap(confidence, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        return np.asarray(found, np.float32)
+    return np.asarray(map_coordinates(confidence, (y, x), order=1, mode='constant',
+                                      prefilter=False), np.float32)
