@@ -79,6 +79,19 @@ def _deeplabv3plus_lite0(pretrained: bool) -> nn.Module:
     return network
 
 
+def _unet_lite0(pretrained: bool) -> nn.Module:
+    """Logits, N x 1 x H x W.
+
+    Decides at the frame's own resolution, where DeepLabV3+ decides at a quarter of it: a hairline
+    is one to three pixels wide.
+    """
+    network = smp.Unet('tu-tf_efficientnet_lite0', encoder_weights=None, classes=1,
+                       decoder_channels=(128, 64, 48, 32, 16))
+    if pretrained:
+        load_backbone(network.encoder.model, efficientnet_lite0_weights())
+    return network
+
+
 def _classifier(make: Callable[..., nn.Module]) -> Callable[[bool], nn.Module]:
     """Build one of torchvision's classifiers, logits N x 2; no registry has ImageNet weights."""
     return lambda pretrained: make(weights=None, num_classes=2)
@@ -116,6 +129,11 @@ ARCHITECTURES: dict[str, Architecture] = {
            'aspp': Tap('decoder.aspp'),
            'fused': Tap('decoder.block2', of_input=True),
            'decoder': Tap('decoder.block2')}),
+    'unet_efficientnet_lite0_segmenter': Architecture(
+        'U-Net with EfficientNet-Lite0', 'segmenter', _unet_lite0, (512, 384),
+        {layer: Tap(f'encoder.model.{module}') for layer, module in _LITE_STAGES.items()}
+        | {'high_level': Tap('encoder.model.blocks.6'), 'low_level': Tap('encoder.model.blocks.0'),
+           'fused': Tap('decoder.blocks.2'), 'decoder': Tap('decoder.blocks.4')}),
     # the paper's Table 2
     'densenet169_classifier': Architecture(
         'DenseNet-169', 'classifier', _classifier(torchvision.models.densenet169), _SQUARE,
