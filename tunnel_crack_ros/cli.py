@@ -174,8 +174,11 @@ def train(
             help='Folder with index.csv, or with images/ and masks/.')],
         out: Annotated[Path, typer.Option(help='Folder for checkpoints and curves.')] =
         Path('runs'),
+        recipe: Annotated[str, typer.Option(help='ours or paper')] = 'ours',
         simulated: Annotated[int, typer.Option(
             min=0, help='Frames of simulated linings to mix in.')] = 0,
+        without_crack: Annotated[list[Path] | None, typer.Option(
+            help='Folder of photographs without any crack, to mix in; again for another.')] = None,
         epochs: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
         samples: Annotated[int | None, typer.Option(
             min=1, help="Of an epoch; default: the recipe's.")] = None,
@@ -190,14 +193,15 @@ def train(
 
         from tunnel_crack_ros.training.fit import train as fit
         from tunnel_crack_ros.training.models import architecture
-        from tunnel_crack_ros.training.recipes import RECIPES
-        recipe = RECIPES[architecture(model).task]
-        recipe = replace(recipe, epochs=epochs or recipe.epochs,
-                         samples_per_epoch=samples or recipe.samples_per_epoch)
+        from tunnel_crack_ros.training.recipes import recipe_of
+        chosen = recipe_of(recipe, architecture(model).task)
+        chosen = replace(chosen, epochs=epochs or chosen.epochs,
+                         samples_per_epoch=samples or chosen.samples_per_epoch)
         with _bars() as bars:
             steps = _bar(bars, 'Training', 'steps')
-            best = fit(model, data, out, recipe=recipe, simulated=simulated, seed=seed,
-                       resume=resume, start_from=start_from,
+            best = fit(model, data, out, recipe=chosen, simulated=simulated,
+                       without_crack=without_crack or (), seed=seed, resume=resume,
+                       start_from=start_from,
                        on_step=lambda done, of, loss: steps(done, of),
                        on_epoch=lambda epoch: bars.console.print(_epoch_line(epoch)))
     print(best)

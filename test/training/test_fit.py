@@ -2,19 +2,23 @@
 """Training learns, repeats itself and goes on where it stopped."""
 
 from dataclasses import replace
+import shutil
 
 import pytest
 import torch
 
+from tunnel_crack_ros.evaluation.crack_dataset import DatasetError
 from tunnel_crack_ros.training.fit import read_checkpoint, train
-from tunnel_crack_ros.training.recipes import Recipe
+from tunnel_crack_ros.training.recipes import PAPER, Recipe
+from tunnel_crack_ros.training.samples import SampleMix
 
 pytestmark = pytest.mark.training
 
 CLASSIFIER = 'efficientnet_lite0_classifier'
 SEGMENTER = 'deeplabv3plus_efficientnet_lite0_segmenter'
 SHORT = Recipe(epochs=2, samples_per_epoch=8, batch_size=4, learning_rate=1e-3,
-               source_weights={}, crop_side=64, average_decay=0.5)
+               source_weights={}, mix=SampleMix(distractor_share=0.0, paste_share=0.0),
+               crop_side=64, average_decay=0.5)
 
 
 def weights(path):
@@ -94,3 +98,25 @@ def test_unknown_model_is_named(drawn_cracks, tmp_path):
 def test_nothing_to_resume_is_an_error(drawn_cracks, tmp_path):
     with pytest.raises(ValueError, match='no such checkpoint'):
         train(CLASSIFIER, drawn_cracks, tmp_path, recipe=SHORT, resume=True)
+
+
+@pytest.mark.parametrize('model', [CLASSIFIER, SEGMENTER])
+def test_the_papers_recipe_keeps_the_epoch_of_the_lowest_loss(drawn_cracks, tmp_path, model):
+    task = model.rsplit('_', 1)[1]
+    recipe = replace(PAPER[task], epochs=3, batch_size=2, step_epochs=2)
+    seen = []
+    best = train(model, drawn_cracks, tmp_path, recipe=recipe, on_epoch=seen.append)
+    assert [epoch.number for epoch in seen] == [1, 2, 3]
+    assert read_checkpoint(best)['epoch'] == max(e.number for e in seen if e.is_best)
+
+
+def test_photographs_without_crack_are_mixed_in(drawn_cracks, tmp_path):
+    clean = tmp_path / 'my_tunnel'
+    clean.mkdir()
+    for number in range(10):
+        shutil.copy(drawn_cracks / 'images' / '00.png', clean / f'{number}.png')
+    best = train(CLASSIFIER, drawn_cracks, tmp_path, recipe=SHORT, without_crack=[clean])
+    assert read_checkpoint(best)['training_data']['my_tunnel'] == 9
+    with pytest.raises(DatasetError, match='nothing_there: no such folder'):
+        train(CLASSIFIER, drawn_cracks, tmp_path, recipe=SHORT,
+              without_crack=[tmp_path / 'nothing_there'])

@@ -7,14 +7,26 @@ import torch
 
 from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset
 from tunnel_crack_ros.training.augment import vary_appearance
+from tunnel_crack_ros.training.distractors import add_distractors
 from tunnel_crack_ros.training.imagenet import efficientnet_lite0_weights
-from tunnel_crack_ros.training.losses import DiceAndCrossEntropy
+from tunnel_crack_ros.training.labels import CRACK, IGNORE, NO_CRACK, paste_crack, thin_label
+from tunnel_crack_ros.training.losses import CrackLoss
 from tunnel_crack_ros.training.models import ARCHITECTURES
-from tunnel_crack_ros.training.samples import crack_extent, CropSamples, fit, FrameSamples, Pool
+from tunnel_crack_ros.training.samples import (
+    cell_labels,
+    crack_extent,
+    CropSamples,
+    fit,
+    FrameSamples,
+    Pool,
+    SampleMix,
+)
 from tunnel_crack_ros.training.simulated import crack_contrast, FIRST_SEED, simulated_images
 from tunnel_crack_ros.training.validation import best_balanced_threshold, threshold_counts
 
 pytestmark = pytest.mark.training
+
+PLAIN = SampleMix(distractor_share=0.0, paste_share=0.0)
 
 
 @pytest.fixture(scope='module')
@@ -28,16 +40,16 @@ def darkest(image):
 
 def test_half_of_the_frame_samples_show_a_crack_and_are_labelled_so(images, monkeypatch):
     monkeypatch.setattr('tunnel_crack_ros.training.samples.vary_appearance', lambda i, _: i)
-    samples = FrameSamples(images, {}, 80, 0, (160, 160))
-    labels = [int(label) for _, label in samples]
+    samples = FrameSamples(images, {}, 80, 0, (160, 160), PLAIN)
+    labels = [int(label) for _, label, _ in samples]
     assert 25 < sum(labels) < 55
     # the drawn crack is 30, the wall 150 with noise of 6: darkness tells whether it is in view
-    assert [darkest(image) < 100 for image, _ in samples] == [label == 1 for label in labels]
+    assert [darkest(image) < 100 for image, _, _ in samples] == [label == 1 for label in labels]
 
 
 def test_a_sample_depends_on_seed_epoch_and_position_only(images):
     def sample(seed, epoch, position):
-        samples = CropSamples(images, {}, 8, seed, 64, 0.2)
+        samples = CropSamples(images, {}, 8, seed, 64)
         samples.set_epoch(epoch)
         return samples[position]
 
@@ -49,7 +61,7 @@ def test_a_sample_depends_on_seed_epoch_and_position_only(images):
 
 def test_masks_of_crops_lie_on_the_crack(images, monkeypatch):
     monkeypatch.setattr('tunnel_crack_ros.training.samples.vary_appearance', lambda i, _: i)
-    samples = CropSamples([image for image in images if image.has_crack], {}, 10, 0, 96, 0.0)
+    samples = CropSamples([image for image in images if image.has_crack], {}, 10, 0, 96, PLAIN)
     for image, mask in samples:
         inside = mask.numpy() > 0
         if inside.sum() > 40:
@@ -115,7 +127,7 @@ def test_balanced_threshold_lies_between_the_classes():
 def test_loss_falls_to_nothing_for_a_perfect_mask():
     label = torch.zeros(2, 8, 8)
     label[:, 3] = 1
-    loss = DiceAndCrossEntropy()
+    loss = CrackLoss()
     assert loss((label * 40 - 20)[:, None], label) < 1e-3
     assert loss((20 - label * 40)[:, None], label) > 10
 
@@ -128,3 +140,74 @@ def test_imagenet_weights_fill_the_whole_encoder():
         own = backbone.state_dict()
         assert all(torch.equal(own[name], weights[name])
                    for name in own if not name.startswith('classifier.'))
+
+
+def wall_with_line(thickness):
+    rng = np.random.default_rng(0)
+    image = rng.normal(150, 3, (128, 128, 3)).clip(0, 255).astype(np.uint8)
+    mask = np.zeros((128, 128), bool)
+    image[62:62 + thickness] = 40
+    mask[62:62 + thickness] = True
+    return image, mask
+
+
+def test_a_thick_label_is_thinned_to_the_dark_line():
+    image, line = wall_with_line(3)
+    thick = np.zeros_like(line)
+    thick[56:71] = True
+    label = thin_label(image, thick)
+    assert set(np.flatnonzero((label == CRACK).all(axis=1))) <= {61, 62, 63, 64, 65}
+    assert (label[62:65] == CRACK).all()
+    assert (label[57] == NO_CRACK).all() and (label[66] == IGNORE).all()
+
+
+def test_a_label_with_nothing_dark_under_it_is_not_judged():
+    image = np.full((64, 64, 3), 150, np.uint8)
+    mask = np.zeros((64, 64), bool)
+    mask[20:30] = True
+    assert (thin_label(image, mask)[mask] == IGNORE).all()
+
+
+def test_a_pasted_crack_darkens_the_clean_picture_where_it_is_and_nowhere_else():
+    image, mask = wall_with_line(4)
+    clean = np.full_like(image, 200)
+    pasted = paste_crack(clean, image, mask, 1.0).astype(int)
+    assert pasted[mask].mean() < 90
+    assert np.abs(pasted[:55] - 200).max() == 0 and np.abs(pasted[75:] - 200).max() == 0
+
+
+def test_distractors_change_the_picture_and_say_what_they_hide():
+    image, mask = wall_with_line(4)
+    hides = 0
+    for seed in range(60):
+        drawn, hidden = add_distractors(image, mask, np.random.default_rng(seed))
+        assert drawn.shape == image.shape and drawn.dtype == np.uint8
+        assert not (hidden & ~mask).any() and hidden.sum() <= 0.3 * mask.sum()
+        hides += hidden.any()
+    assert 0 < hides < 60
+
+
+def test_cells_follow_the_crack():
+    label = np.zeros((128, 128), np.uint8)
+    label[100, 10:60] = CRACK
+    cells = cell_labels(label, (128, 128))
+    assert cells.shape == (4, 4)
+    assert [tuple(cell) for cell in np.argwhere(cells == CRACK)] == [(3, 0), (3, 1)]
+    frame = np.zeros((512, 512), np.uint8)
+    frame[:, 256] = CRACK           # one of four pixels remains of it
+    assert (cell_labels(frame, (128, 128))[:, 2] == CRACK).all()
+
+
+def test_false_cracks_far_from_any_crack_cost_more_with_the_silence_term():
+    label = torch.zeros(1, 64, 64)
+    label[0, :, 30] = 1.0
+    quiet = torch.full((1, 1, 64, 64), -8.0)
+    quiet[0, 0, :, 30] = 8.0
+    loud = quiet.clone()
+    loud[0, 0, 10:16, 50:56] = 4.0
+    plain, silent = CrackLoss(), CrackLoss(silence=1.0)
+    assert silent(loud, label) - silent(quiet, label) > 0.5 + (
+        plain(loud, label) - plain(quiet, label))
+    ignored = label.clone()
+    ignored[0, 5:20, 45:60] = 255.0
+    assert silent(loud, ignored) < silent(quiet, label) + 0.05

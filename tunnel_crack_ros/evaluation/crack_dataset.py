@@ -29,8 +29,9 @@ class CrackImage:
     split: str          # train, val or test; empty when the folder defines no splits
     has_crack: bool     # label of the whole frame
     image_path: Path
-    mask_path: Path
+    mask_path: Path | None     # None: no crack anywhere
     group: str          # photographs of one group show the same place
+    distractor_path: Path | None = None     # mask of what looks like a crack and is none
 
     def read_image(self) -> npt.NDArray[np.uint8]:
         """Read the photograph.
@@ -46,7 +47,24 @@ class CrackImage:
         :return: bool, H x W, true where the label says crack.
         :raises DatasetError: the file cannot be decoded.
         """
+        if self.mask_path is None:
+            return np.zeros(self.read_image().shape[:2], bool)
         return _read(self.mask_path, cv2.IMREAD_GRAYSCALE) > 127
+
+    def read_distractor(self) -> npt.NDArray[np.bool_] | None:
+        """Read the mask of what looks like trouble and is no crack: joints, leaks, spalls.
+
+        :return: bool, H x W; None when the image has no such mask.
+        :raises DatasetError: the file cannot be decoded, or its size is not the label's.
+        """
+        if self.distractor_path is None:
+            return None
+        distractor = _read(self.distractor_path, cv2.IMREAD_GRAYSCALE) > 127
+        if distractor.shape != (label := self.read_mask()).shape:
+            raise DatasetError(
+                f'{self.distractor_path}: mask is {_size(distractor)}, the label is '
+                f'{_size(label)}; expected equal sizes')
+        return distractor
 
     def read(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
         """Read both and make sure that they fit each other.
@@ -54,7 +72,10 @@ class CrackImage:
         :return: photograph (uint8, H x W x 3, RGB) and mask (bool, H x W).
         :raises DatasetError: a file cannot be decoded, or the sizes differ.
         """
-        image, mask = self.read_image(), self.read_mask()
+        image = self.read_image()
+        if self.mask_path is None:
+            return image, np.zeros(image.shape[:2], bool)
+        mask = self.read_mask()
         if image.shape[:2] != mask.shape:
             raise DatasetError(
                 f'{self.mask_path}: mask is {_size(mask)}, its image is {_size(image)}; '
@@ -76,7 +97,9 @@ class CrackDataset:
         Two layouts are understood: a folder with `index.csv` (columns source, stem, split, label,
         group; files in `<source>/images` and `<source>/masks`), and any folder with `images/` and
         `masks/` whose file stems match. In the second, an image without crack has an all-black
-        mask: a missing mask is an error, since forgotten labels look just like it.
+        mask: a missing mask is an error, since forgotten labels look just like it. In both, a
+        mask of the same stem in `masks_distractor/` beside `masks/` shows what looks like a crack
+        and is none.
 
         :param root: the folder.
         :raises DatasetError: neither layout is there, or a mask is missing.
@@ -129,15 +152,19 @@ class CrackDataset:
 
 
 def _read_index(root: Path) -> Iterator[CrackImage]:
+    distractors: dict[str, dict[str, Path]] = {}
     with (root / 'index.csv').open(newline='', encoding='utf-8') as file:
         for row in csv.DictReader(file):
             folder = root / row['source']
+            if row['source'] not in distractors:
+                distractors[row['source']] = _distractors(folder)
             yield CrackImage(
                 source=row['source'], stem=row['stem'], split=row['split'],
                 has_crack=row['label'] == 'crack',
                 image_path=folder / 'images' / f"{row['stem']}.jpg",
                 mask_path=folder / 'masks' / f"{row['stem']}.png",
-                group=f"{row['source']}/{row['cluster'] or row['group']}")
+                group=f"{row['source']}/{row['cluster'] or row['group']}",
+                distractor_path=distractors[row['source']].get(row['stem']))
 
 
 def _read_folder(root: Path) -> Iterator[CrackImage]:
@@ -151,12 +178,18 @@ def _read_folder(root: Path) -> Iterator[CrackImage]:
         raise DatasetError(
             f"{root / 'masks'}: no mask for {len(missing)} of {len(pictures)} images (first: "
             f'{missing[0]}); expected a mask with the same stem, all black where no crack is')
+    distractors = _distractors(root)
     for path in pictures:
         mask = _read(masks[path.stem], cv2.IMREAD_GRAYSCALE)
         yield CrackImage(
             source=root.resolve().name, stem=path.stem, split='',
             has_crack=bool((mask > 127).any()), image_path=path, mask_path=masks[path.stem],
-            group=path.stem)
+            group=path.stem, distractor_path=distractors.get(path.stem))
+
+
+def _distractors(folder: Path) -> dict[str, Path]:
+    inner = folder / 'masks_distractor'
+    return {path.stem: path for path in _pictures(inner)} if inner.is_dir() else {}
 
 
 def _pictures(folder: Path) -> list[Path]:

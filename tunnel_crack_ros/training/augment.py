@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +13,12 @@ Picture = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 
-def flip_and_turn(image: Picture, mask: Mask,
-                  rng: np.random.Generator) -> tuple[Picture, Mask]:
+def flip_and_turn(image: Picture, mask: npt.NDArray[Any],
+                  rng: np.random.Generator) -> tuple[Picture, npt.NDArray[Any]]:
     """Mirror and turn by quarter turns: a crack has no up or down.
 
     :param image: uint8, H x W x 3, H = W (a turn must keep the shape).
-    :param mask: bool, H x W.
+    :param mask: H x W, turned with it.
     """
     turns = int(rng.integers(4))
     image, mask = np.rot90(image, turns), np.rot90(mask, turns)

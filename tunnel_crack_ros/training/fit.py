@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import csv
 from dataclasses import asdict, dataclass
 import math
@@ -17,9 +17,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset, CrackImage
-from tunnel_crack_ros.training.losses import DiceAndCrossEntropy, FrameCrossEntropy
+from tunnel_crack_ros.training.cell_head import CellHead
+from tunnel_crack_ros.training.clean_folder import clean_images
+from tunnel_crack_ros.training.losses import cell_loss, CrackLoss, DiceLoss, FrameLoss
 from tunnel_crack_ros.training.models import Architecture, architecture, Normalise
-from tunnel_crack_ros.training.recipes import Recipe, RECIPES
+from tunnel_crack_ros.training.recipes import OURS, Recipe
 from tunnel_crack_ros.training.samples import CropSamples, FrameSamples
 from tunnel_crack_ros.training.simulated import simulated_images
 from tunnel_crack_ros.training.validation import (
@@ -27,6 +29,7 @@ from tunnel_crack_ros.training.validation import (
     validate_segmenter,
     Validation,
 )
+from tunnel_crack_ros.training.whole_frames import WholeFrames
 
 _WARM_UP = 0.1      # share of the steps in which the learning rate rises
 
@@ -44,7 +47,8 @@ class Epoch:
 
 
 def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
-          simulated: int = 0, seed: int = 0, resume: bool = False,
+          simulated: int = 0, without_crack: Sequence[Path] = (), seed: int = 0,
+          resume: bool = False,
           start_from: Path | None = None, pretrained: bool = True,
           on_step: Callable[[int, int, float], None] | None = None,
           on_epoch: Callable[[Epoch], None] | None = None) -> Path:
@@ -57,8 +61,10 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
     :param data: folder that `CrackDataset` reads. Without splits of its own, every tenth group is
         held out for validation.
     :param out: folder of the results; made when missing.
-    :param recipe: by default that of the model's task in `recipes.RECIPES`.
+    :param recipe: by default that of the model's task in `recipes.OURS`.
     :param simulated: frames of simulated linings to render and mix in; a tenth of them validates.
+    :param without_crack: folders of photographs without any crack, to mix in; the name of each
+        is a source, and a tenth of its pictures validates.
     :param seed: of weights, samples and dropout.
     :param resume: go on from `<model>.last.pt`; the result is that of a run never stopped.
     :param start_from: `.best.pt` of an earlier run whose weights are the start.
@@ -70,16 +76,16 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
     :raises ValueError: unknown model, or a checkpoint of another run.
     """
     plan = architecture(model)
-    recipe = recipe or RECIPES[plan.task]
+    recipe = recipe or OURS[plan.task]
     out.mkdir(parents=True, exist_ok=True)
-    training, validating = _split(data, recipe, simulated, out)
+    training, validating = _split(data, recipe, simulated, without_crack, out)
     torch.manual_seed(seed)
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     network = plan.build(pretrained and start_from is None)
     if start_from is not None:
         network.load_state_dict(read_checkpoint(start_from, model)['network'])
-    run = _Run(plan, recipe, network, device)
     samples = _samples(plan, recipe, training, seed)
+    run = _Run(plan, recipe, network, len(samples) // recipe.batch_size, device)
     best, first_epoch, best_score = out / f'{model}.best.pt', 0, -math.inf
     last = out / f'{model}.last.pt'
     if resume:
@@ -93,15 +99,19 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
         samples.set_epoch(number)
         torch.manual_seed(seed * 100_003 + number)      # dropout, the same after a resume
         losses = []
-        for images, labels in DataLoader(samples, recipe.batch_size, drop_last=True):
-            losses.append(run.step(images, labels))
+        for images, *labels in DataLoader(samples, recipe.batch_size, drop_last=True):
+            losses.append(run.step(images, *labels))
             if on_step:
                 on_step(number * run.steps_per_epoch + len(losses), total, losses[-1])
         due = (number + 1) % recipe.validate_every == 0 or number + 1 == recipe.epochs
         validation = run.validate(validating) if due else None
-        is_best = validation is not None and validation.score > best_score
+        score = -math.inf
+        if validation is not None:
+            score = (validation.score if recipe.best_by == 'score'
+                     else -run.mean_loss(validating))
+        is_best = score > best_score
         if validation is not None and is_best:
-            best_score = validation.score
+            best_score = score
             torch.save({'model': model, 'network': run.average.module.state_dict(),
                         'validation': validation.to_dict(), 'training_data': training_data,
                         'recipe': _plain(recipe), 'seed': seed, 'epoch': number + 1}, best)
@@ -139,28 +149,39 @@ class _Run:
     """Network, its moving average, optimiser and schedule: all that a resume must restore."""
 
     def __init__(self, plan: Architecture, recipe: Recipe, network: nn.Module,
-                 device: torch.device) -> None:
+                 steps_per_epoch: int, device: torch.device) -> None:
+        if steps_per_epoch < 1:
+            raise ValueError(f'fewer samples than one batch of {recipe.batch_size}')
         self._plan = plan
+        self._recipe = recipe
         self._device = device
-        self.steps_per_epoch = recipe.samples_per_epoch // recipe.batch_size
+        self.steps_per_epoch = steps_per_epoch
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore
         self.average = AveragedModel(
             self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average_decay),
             use_buffers=True)
-        self._optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=recipe.learning_rate,
-            weight_decay=recipe.weight_decay)
-        steps = recipe.epochs * self.steps_per_epoch
+        self._cells: CellHead | None = None
+        if plan.task == 'classifier' and recipe.cells > 0.0 and 'layer4' in plan.taps:
+            head = CellHead(self.network, plan.taps['layer4'].module, plan.input_size)
+            self._cells = head.to(device)
+        self._optimiser = _optimiser(
+            recipe, [*self.network.parameters(),
+                     *(self._cells.parameters() if self._cells is not None else ())])
         self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._optimiser, lambda step: _rise_and_fall(step / steps))
-        self._loss = DiceAndCrossEntropy() if plan.task == 'segmenter' else FrameCrossEntropy()
+            self._optimiser, lambda step: _rate(recipe, step, steps_per_epoch))
+        self._loss = _loss(plan.task, recipe)
         self._normalise = Normalise()
 
-    def step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
+    def step(self, images: torch.Tensor, labels: torch.Tensor,
+             cells: torch.Tensor | None = None) -> float:
         self.network.train()
         with torch.autocast(self._device.type, torch.bfloat16):
             logits = self.network(self._normalise(images.to(self._device)))
         loss = self._loss(logits, labels.to(self._device))
+        if self._cells is not None and cells is not None:
+            with torch.autocast(self._device.type, torch.bfloat16):
+                where = self._cells((cells.shape[1], cells.shape[2]))
+            loss = loss + self._recipe.cells * cell_loss(where, cells.to(self._device))
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
@@ -168,6 +189,17 @@ class _Run:
         self._schedule.step()
         self.average.update_parameters(self.network)
         return float(loss.detach())
+
+    def mean_loss(self, images: list[CrackImage]) -> float:
+        """Loss on whole images."""
+        network = self.average.module.eval()
+        frames = WholeFrames(images, self._plan.task, self._plan.input_size)
+        losses = []
+        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16):
+            for pixels, label in DataLoader(frames, self._recipe.batch_size):
+                logits = network(self._normalise(pixels.to(self._device)))
+                losses.append(float(self._loss(logits, label.to(self._device))) * len(pixels))
+        return sum(losses) / len(frames)
 
     def validate(self, images: list[CrackImage]) -> Validation:
         network = self.average.module.eval()
@@ -177,23 +209,44 @@ class _Run:
 
     def state_dict(self) -> dict[str, Any]:
         return {'network': self.network.state_dict(), 'average': self.average.state_dict(),
+                'cells': self._cells.state_dict() if self._cells is not None else {},
                 'optimiser': self._optimiser.state_dict(),
                 'schedule': self._schedule.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.network.load_state_dict(state['network'])
         self.average.load_state_dict(state['average'])
+        if self._cells is not None:
+            self._cells.load_state_dict(state['cells'])
         self._optimiser.load_state_dict(state['optimiser'])
         self._schedule.load_state_dict(state['schedule'])
 
 
-def _rise_and_fall(done: float) -> float:
+def _optimiser(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    if recipe.optimiser == 'sgd':
+        return torch.optim.SGD(parameters, lr=recipe.learning_rate, momentum=0.9,
+                               weight_decay=recipe.weight_decay)
+    return torch.optim.AdamW(parameters, lr=recipe.learning_rate,
+                             weight_decay=recipe.weight_decay)
+
+
+def _rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """Share of the learning rate at a step."""
+    if recipe.schedule == 'steps':
+        return float(recipe.step_factor ** (step // (recipe.step_epochs * steps_per_epoch)))
+    done = step / (recipe.epochs * steps_per_epoch)
     if done < _WARM_UP:
         return 0.05 + 0.95 * done / _WARM_UP
     return 0.01 + 0.99 * (1 + math.cos(math.pi * (done - _WARM_UP) / (1 - _WARM_UP))) / 2
 
 
-def _split(data: Path, recipe: Recipe, simulated: int,
+def _loss(task: str, recipe: Recipe) -> nn.Module:
+    if task == 'classifier':
+        return FrameLoss(0.0 if recipe.loss == 'paper' else 0.05)
+    return DiceLoss() if recipe.loss == 'paper' else CrackLoss(recipe.silence)
+
+
+def _split(data: Path, recipe: Recipe, simulated: int, without_crack: Sequence[Path],
            out: Path) -> tuple[list[CrackImage], list[CrackImage]]:
     photographs = CrackDataset.read(data)
     if photographs.has_splits:
@@ -201,8 +254,11 @@ def _split(data: Path, recipe: Recipe, simulated: int,
         validating = list(photographs.select('val').images)
     else:
         training, validating = _hold_out(list(photographs.images))
+    extra = [clean_images(folder) for folder in without_crack]
     if simulated:
-        kept, held_out = _hold_out(simulated_images(out / 'simulated', simulated))
+        extra.append(simulated_images(out / 'simulated', simulated))
+    for images in extra:
+        kept, held_out = _hold_out(images)
         training += kept
         validating += held_out
     drawn = [image for image in training if recipe.source_weights.get(image.source, 1.0) > 0]
@@ -220,11 +276,13 @@ def _hold_out(images: list[CrackImage]) -> tuple[list[CrackImage], list[CrackIma
 
 
 def _samples(plan: Architecture, recipe: Recipe, images: list[CrackImage],
-             seed: int) -> CropSamples | FrameSamples:
+             seed: int) -> CropSamples | FrameSamples | WholeFrames:
     count, weights = recipe.samples_per_epoch, recipe.source_weights
+    if count == 0:
+        return WholeFrames(images, plan.task, plan.input_size, seed)
     if plan.task == 'segmenter':
-        return CropSamples(images, weights, count, seed, recipe.crop_side, recipe.clean_share)
-    return FrameSamples(images, weights, count, seed, plan.input_size)
+        return CropSamples(images, weights, count, seed, recipe.crop_side, recipe.mix)
+    return FrameSamples(images, weights, count, seed, plan.input_size, recipe.mix)
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:

@@ -7,30 +7,78 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+_WORST = 200        # pixels of a crop that the silence term looks at
+_FAR = 4            # px from any crack: outline errors are no false alarms
 
-class DiceAndCrossEntropy(nn.Module):
-    """Dice loss over the batch plus binary cross entropy.
+
+class CrackLoss(nn.Module):
+    """Dice over the batch, binary cross entropy, and silence away from cracks.
 
     Dice (the paper's loss) does not mind that a crack covers one pixel in a hundred, but says
-    nothing about crops without crack; cross entropy keeps those silent.
+    nothing about crops without crack; cross entropy keeps those silent on the mean, and a false
+    crack of a hundred pixels is lost in that mean. The silence term is the cross entropy of the
+    200 pixels of each crop that look most like crack and are more than 4 px from any.
     """
+
+    def __init__(self, silence: float = 0.0) -> None:
+        """Make the loss; `silence` is the weight of that term, 0 or more."""
+        super().__init__()
+        self._silence = silence
 
     def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Compare.
 
         :param logits: N x 1 x H x W.
-        :param label: N x H x W, 0 or 1.
+        :param label: float32, N x H x W: 1 crack, 0 none, 255 not judged.
         """
         logits = logits[:, 0].float()
-        confidence = logits.sigmoid()
-        overlap = (confidence * label).sum()
-        dice = 1.0 - (2.0 * overlap + 1.0) / (confidence.sum() + label.sum() + 1.0)
-        return dice + functional.binary_cross_entropy_with_logits(logits, label)
+        judged = (label <= 1.0).float()
+        crack = label * judged
+        each = functional.binary_cross_entropy_with_logits(logits, crack, reduction='none')
+        confidence = logits.sigmoid() * judged
+        overlap = (confidence * crack).sum()
+        dice = 1.0 - (2.0 * overlap + 1.0) / (confidence.sum() + crack.sum() + 1.0)
+        loss = dice + (each * judged).sum() / judged.sum().clamp(min=1.0)
+        if self._silence == 0.0:
+            return loss
+        far = functional.max_pool2d((label > 0)[:, None].float(), 2 * _FAR + 1, 1, _FAR)[:, 0] == 0
+        of_far = (each * far).flatten(1)
+        worst = of_far.topk(min(_WORST, of_far.shape[1]), dim=1).values
+        return loss + self._silence * worst.mean()
 
 
-class FrameCrossEntropy(nn.Module):
-    """Cross entropy with softened labels: some frame labels are debatable."""
+class DiceLoss(nn.Module):
+    """Dice loss alone, as the paper trains its segmenters."""
+
+    def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Compare logits, N x 1 x H x W, with labels, N x H x W (255 not judged)."""
+        judged = (label <= 1.0).float()
+        crack = label * judged
+        confidence = logits[:, 0].float().sigmoid() * judged
+        overlap = (confidence * crack).sum()
+        return 1.0 - (2.0 * overlap + 1.0) / (confidence.sum() + crack.sum() + 1.0)
+
+
+class FrameLoss(nn.Module):
+    """Cross entropy of frames, with softened labels: some are debatable."""
+
+    def __init__(self, smoothing: float = 0.05) -> None:
+        """Make the loss; `smoothing` 0 is plain cross entropy."""
+        super().__init__()
+        self._smoothing = smoothing
 
     def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Compare logits, N x 2, with labels, N, 0 or 1."""
-        return functional.cross_entropy(logits.float(), label, label_smoothing=0.05)
+        return functional.cross_entropy(logits.float(), label, label_smoothing=self._smoothing)
+
+
+def cell_loss(logits: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+    """Binary cross entropy of the cells that are judged.
+
+    :param logits: N x 1 x h x w.
+    :param cells: float32, N x h x w: 1 crack, 0 none, 255 not judged.
+    """
+    judged = (cells <= 1.0).float()
+    each = functional.binary_cross_entropy_with_logits(
+        logits[:, 0].float(), cells * judged, reduction='none')
+    return (each * judged).sum() / judged.sum().clamp(min=1.0)

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tunnel_crack_ros.training.samples import SampleMix
+
 # How often a source is drawn, relative. Thin, careful labels count more than k11's, whose lines
 # are 2 to 5 times too thick; brick, tile and asphalt only lend variety. The simulator's frames
 # are the only ones with segment joints and bolt pockets.
@@ -18,7 +20,7 @@ CLASSIFIER_SOURCES: Mapping[str, float] = {
 SEGMENTER_SOURCES: Mapping[str, float] = {
     'uav75': 3.0, 'uavcrack_cc0': 3.0, 'web_concrete24': 1.0, 'k11_rissbilder': 2.0,
     'k11_volker': 0.7, 'k11_eugen': 0.1, 'k11_noncrack': 3.0, 'tile100': 0.5, 'masonry224': 0.7,
-    'simulated': 3.0, 'asphalt_cfd118': 0.0, 'asphalt_sut60': 0.3, 'asphalt_crack500_150': 0.3,
+    'simulated': 3.0, 'asphalt_cfd118': 0.0, 'asphalt_sut60': 0.3, 'asphalt_crack500_150': 0.0,
 }
 
 
@@ -27,23 +29,61 @@ class Recipe:
     """The numbers of one training run."""
 
     epochs: int
-    samples_per_epoch: int
+    samples_per_epoch: int          # 0: every image once, whole
     batch_size: int
     learning_rate: float
     source_weights: Mapping[str, float]
+    mix: SampleMix = SampleMix()
+    loss: str = 'ours'              # or paper: cross entropy; Dice
+    silence: float = 0.3            # segmenters: weight of the loss on false cracks
+    cells: float = 0.5              # classifiers: weight of the loss on where the crack is
+    optimiser: str = 'adamw'        # or sgd, momentum 0.9
     weight_decay: float = 0.02
-    average_decay: float = 0.99     # of the weights' moving average, which is what is kept
+    schedule: str = 'cosine'        # or steps: times `step_factor` every `step_epochs`
+    step_epochs: int = 10
+    step_factor: float = 0.1
+    best_by: str = 'score'          # on validation; or loss
+    average_decay: float = 0.99     # of the weights' moving average, which is kept; 0: none
     crop_side: int = 256            # segmenters, px
-    clean_share: float = 0.3        # segmenters: samples from photographs without crack
     validate_every: int = 1         # epochs
 
 
-RECIPES: Mapping[str, Recipe] = {
+OURS: Mapping[str, Recipe] = {
     'classifier': Recipe(
         epochs=12, samples_per_epoch=1024, batch_size=16, learning_rate=6e-4,
-        source_weights=CLASSIFIER_SOURCES),
+        source_weights=CLASSIFIER_SOURCES, validate_every=3),
     'segmenter': Recipe(
         epochs=12, samples_per_epoch=1024, batch_size=8, learning_rate=8e-4,
         source_weights=SEGMENTER_SOURCES, validate_every=3),
 }
-"""Task -> numbers, found on the light networks; the large ones have none of their own yet."""
+"""Task -> numbers, found on the light networks."""
+
+# Feng et al., sections 3.2 and 3.3. What they do not say: momentum (0.9 here) and augmentation
+# (none here).
+PAPER: Mapping[str, Recipe] = {
+    'classifier': Recipe(
+        epochs=100, samples_per_epoch=0, batch_size=4, learning_rate=0.005, source_weights={},
+        mix=SampleMix(distractor_share=0.0, paste_share=0.0, thin_labels=False, vary=False),
+        loss='paper', silence=0.0, cells=0.0, optimiser='sgd', weight_decay=0.0,
+        schedule='steps', step_epochs=10, step_factor=0.1, best_by='loss', average_decay=0.0),
+    'segmenter': Recipe(
+        epochs=100, samples_per_epoch=0, batch_size=8, learning_rate=0.001, source_weights={},
+        mix=SampleMix(distractor_share=0.0, paste_share=0.0, thin_labels=False, vary=False),
+        loss='paper', silence=0.0, cells=0.0, optimiser='sgd', weight_decay=0.0,
+        schedule='steps', step_epochs=50, step_factor=0.1, best_by='loss', average_decay=0.0),
+}
+
+RECIPES: Mapping[str, Mapping[str, Recipe]] = {'ours': OURS, 'paper': PAPER}
+"""Name of the recipe -> task -> numbers."""
+
+
+def recipe_of(name: str, task: str) -> Recipe:
+    """Look a recipe up.
+
+    :param name: ours or paper.
+    :param task: classifier or segmenter.
+    :raises ValueError: no recipe of that name.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"unknown recipe '{name}'; expected one of {', '.join(RECIPES)}")
+    return RECIPES[name][task]

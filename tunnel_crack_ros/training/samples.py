@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -14,9 +15,21 @@ from torch.utils.data import Dataset
 
 from tunnel_crack_ros.evaluation.crack_dataset import CrackImage
 from tunnel_crack_ros.training.augment import flip_and_turn, Mask, Picture, vary_appearance
+from tunnel_crack_ros.training.distractors import add_distractors
+from tunnel_crack_ros.training.labels import (
+    CRACK,
+    IGNORE,
+    Label,
+    NO_CRACK,
+    paste_crack,
+    THICK_SOURCES,
+    thin_label,
+)
 
 _TRIES = 12             # crops looked at before another photograph is taken
 _MIN_CROP = 128         # px; smaller crops show texture, no scene
+CELL = 32               # px; a cell of a classifier's last feature map
+_CELL_PX = 6.0          # px of crack, at the network's input, that make a cell cracked
 _MIN_EXTENT = 0.15      # a crop shows a crack when that spans this share of its side
 
 
@@ -50,7 +63,22 @@ class Pool:
         return images[int(rng.integers(len(images)))]
 
 
-class Samples(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+@dataclass(frozen=True, slots=True)
+class SampleMix:
+    """What samples are made of besides the photographs as they are."""
+
+    clean_share: float = 0.3        # segmenters: samples from photographs without crack
+    distractor_share: float = 0.5   # samples with joints, cables, stains and the like drawn in
+    paste_share: float = 0.25       # samples of a clean photograph with the crack of another one
+    thin_labels: bool = True        # thin down the labels of sources drawn too thick
+    scales: tuple[float, float] = (0.5, 1.5)    # segmenters: of the photograph in the crop
+    vary: bool = True               # light, colour, blur, noise, compression
+
+
+Sample = tuple[torch.Tensor, ...]
+
+
+class Samples(Dataset[Sample]):
     """An epoch of random samples.
 
     Sample `position` of epoch `epoch` depends on these two and the seed alone, so a run that is
@@ -58,13 +86,14 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """
 
     def __init__(self, images: Sequence[CrackImage], weights: Mapping[str, float],
-                 count: int, seed: int) -> None:
+                 count: int, seed: int, mix: SampleMix) -> None:
         """Make an epoch.
 
         :param images: training images of both labels.
         :param weights: how often each source is drawn, relative; 1 for sources not named.
         :param count: samples an epoch.
         :param seed: of all that is random here.
+        :param mix: what is drawn and changed.
         """
         cracked = [image for image in images if image.has_crack]
         clean = [image for image in images if not image.has_crack]
@@ -72,6 +101,7 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self._clean = Pool.of(clean, weights) if clean else None
         self._count = count
         self._seed = seed
+        self._mix = mix
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -87,6 +117,21 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor]]):
             raise IndexError(position)      # ends a plain `for`
         return np.random.default_rng((self._seed, self._epoch, position))
 
+    def _read(self, image: CrackImage) -> tuple[Picture, Label]:
+        return _labelled(image, self._mix.thin_labels and image.source in THICK_SOURCES)
+
+    def _disturb(self, picture: Picture, label: Label,
+                 rng: np.random.Generator) -> tuple[Picture, Label]:
+        if rng.random() >= self._mix.distractor_share:
+            return picture, label
+        picture, hidden = add_distractors(picture, label == CRACK, rng)
+        return picture, np.where(hidden, np.uint8(IGNORE), label)
+
+    def _finish(self, picture: Picture, label: Label,
+                rng: np.random.Generator) -> tuple[Picture, Label]:
+        picture, label = flip_and_turn(picture, label, rng)
+        return (vary_appearance(picture, rng) if self._mix.vary else picture), label
+
 
 class FrameSamples(Samples):
     """Frames and crops with one label each, half of them cracked.
@@ -96,77 +141,116 @@ class FrameSamples(Samples):
     """
 
     def __init__(self, images: Sequence[CrackImage], weights: Mapping[str, float],
-                 count: int, seed: int, size: tuple[int, int]) -> None:
+                 count: int, seed: int, size: tuple[int, int],
+                 mix: SampleMix | None = None) -> None:
         """Make an epoch; `size` is width and height of the network's input."""
-        super().__init__(images, weights, count, seed)
+        super().__init__(images, weights, count, seed, mix or SampleMix())
         self._size = size
 
-    def __getitem__(self, position: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw a sample: uint8 H x W x 3 and its label (1 crack, 0 none)."""
+    def __getitem__(self, position: int) -> Sample:
+        """Draw a sample.
+
+        :return: uint8 H x W x 3; its label (1 crack, 0 none); the label of each 32 x 32 px cell,
+            float32 H/32 x W/32 (1 crack, 0 none, 255 cannot say).
+        """
         rng = self._generator(position)
         wants_crack = bool(rng.random() < 0.5)
-        image, mask = self._cracked_view(rng) if wants_crack else self._clean_view(rng)
-        image, mask = fit(image, mask, self._size)
-        image, mask = flip_and_turn(image, mask, rng)
-        return torch.from_numpy(vary_appearance(image, rng)), torch.tensor(int(wants_crack))
+        if not wants_crack:
+            image, label = self._clean_view(rng)
+        elif self._clean is not None and rng.random() < self._mix.paste_share:
+            image, label = self._pasted_view(rng)
+        else:
+            image, label = self._cracked_view(rng)
+        image, label = _reduced(image, label, 2 * max(self._size))
+        image, label = self._disturb(image, label, rng)
+        cells = cell_labels(label, self._size)
+        image, _ = fit(image, label == CRACK, self._size)
+        # the cells are turned by the same draws as the picture
+        turned = np.random.default_rng(int(rng.integers(1 << 62)))
+        state = turned.bit_generator.state
+        image, _ = flip_and_turn(image, image[:, :, 0], turned)
+        turned.bit_generator.state = state
+        cells, _ = flip_and_turn(cells, cells, turned)
+        if self._mix.vary:
+            image = vary_appearance(image, rng)
+        return (torch.tensor(image), torch.tensor(int(wants_crack)),
+                torch.from_numpy(cells.astype(np.float32)))
 
-    def _cracked_view(self, rng: np.random.Generator) -> tuple[Picture, Mask]:
-        image, mask = self._cracked.draw(rng).read()
+    def _cracked_view(self, rng: np.random.Generator) -> tuple[Picture, Label]:
+        image, label = self._read(self._cracked.draw(rng))
         if rng.random() < 0.5:
             for _ in range(_TRIES):
-                window = random_window(mask.shape, rng)
-                if crack_extent(mask[window]) >= _MIN_EXTENT:
-                    return image[window], mask[window]
-        return image, mask
+                window = random_window(label.shape, rng)
+                if crack_extent(label[window] == CRACK) >= _MIN_EXTENT:
+                    return image[window], label[window]
+        return image, label
 
-    def _clean_view(self, rng: np.random.Generator) -> tuple[Picture, Mask]:
+    def _pasted_view(self, rng: np.random.Generator) -> tuple[Picture, Label]:
+        cracked, label = self._cracked_view(rng)
+        assert self._clean is not None
+        clean, _ = self._read(self._clean.draw(rng))
+        clean = clean[random_window(clean.shape, rng)]
+        return paste(clean, cracked, label, rng), label
+
+    def _clean_view(self, rng: np.random.Generator) -> tuple[Picture, Label]:
         if self._clean is None or rng.random() < 0.4:
             for _ in range(_TRIES):
-                image, mask = self._cracked.draw(rng).read()
+                image, label = self._read(self._cracked.draw(rng))
                 for _ in range(_TRIES):
-                    window = random_window(mask.shape, rng)
-                    if not mask[window].any():
-                        return image[window], mask[window]
+                    window = random_window(label.shape, rng)
+                    if not label[window].any():
+                        return image[window], label[window]
         if self._clean is None:
             raise ValueError('nothing without crack to draw: no such image, and no place in the '
                              f'cracked ones of {_MIN_CROP} px a side')
-        image, mask = self._clean.draw(rng).read()
+        image, label = self._read(self._clean.draw(rng))
         if rng.random() < 0.5:
-            window = random_window(mask.shape, rng)
-            image, mask = image[window], mask[window]
-        return image, mask
+            window = random_window(label.shape, rng)
+            image, label = image[window], label[window]
+        return image, label
 
 
 class CropSamples(Samples):
-    """Square crops with their masks, for segmenters."""
+    """Square crops with their labels, for segmenters."""
 
     def __init__(self, images: Sequence[CrackImage], weights: Mapping[str, float],
-                 count: int, seed: int, side: int, clean_share: float) -> None:
+                 count: int, seed: int, side: int, mix: SampleMix | None = None) -> None:
         """Make an epoch.
 
         :param side: of a crop, px.
-        :param clean_share: share of samples from photographs without crack, 0..1.
         """
-        super().__init__(images, weights, count, seed)
+        super().__init__(images, weights, count, seed, mix or SampleMix())
         self._side = side
-        self._clean_share = clean_share if self._clean is not None else 0.0
 
-    def __getitem__(self, position: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw a sample: uint8 S x S x 3 and its mask, float32 S x S, 0 or 1."""
+    def __getitem__(self, position: int) -> Sample:
+        """Draw a sample: uint8 S x S x 3 and its label, float32 S x S (255 cannot say)."""
         rng = self._generator(position)
-        pool = self._clean if rng.random() < self._clean_share and self._clean else self._cracked
-        image, mask = pool.draw(rng).read()
-        window = self._window(mask, rng)
-        image, mask = fit(image[window], mask[window], (self._side, self._side))
-        image, mask = flip_and_turn(image, mask, rng)
-        return (torch.from_numpy(vary_appearance(image, rng)),
-                torch.from_numpy(mask.astype(np.float32)))
+        if self._clean is not None and rng.random() < self._mix.clean_share:
+            image, label = self._crop(self._clean, rng)
+        elif self._clean is not None and rng.random() < self._mix.paste_share:
+            cracked, label = self._crop(self._cracked, rng)
+            image = paste(self._crop(self._clean, rng)[0], cracked, label, rng)
+        else:
+            image, label = self._crop(self._cracked, rng)
+        image, label = self._disturb(image, label, rng)
+        image, label = self._finish(image, label, rng)
+        return torch.tensor(image), torch.from_numpy(label.astype(np.float32))
 
-    def _window(self, mask: Mask, rng: np.random.Generator) -> tuple[slice, slice]:
-        scale = float(np.exp(rng.uniform(np.log(0.65), np.log(1.5))))
-        side = min(round(self._side / scale), *mask.shape)
-        top_most, left_most = mask.shape[0] - side, mask.shape[1] - side
-        ys, xs = np.nonzero(mask)
+    def _crop(self, pool: Pool, rng: np.random.Generator) -> tuple[Picture, Label]:
+        image, label = self._read(pool.draw(rng))
+        window = self._window(label, rng)
+        size = (self._side, self._side)
+        picture, crack = fit(image[window], label[window] == CRACK, size)
+        _, unclear = fit(image[window], label[window] == IGNORE, size)
+        return picture, np.where(crack, CRACK, np.where(unclear, IGNORE, NO_CRACK)).astype(
+            np.uint8)
+
+    def _window(self, label: Label, rng: np.random.Generator) -> tuple[slice, slice]:
+        low, high = self._mix.scales
+        scale = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+        side = min(round(self._side / scale), *label.shape)
+        top_most, left_most = label.shape[0] - side, label.shape[1] - side
+        ys, xs = np.nonzero(label == CRACK)
         if len(ys) and rng.random() < 0.75:     # around a point of the crack, not in its middle
             point = rng.integers(len(ys))
             shift = rng.uniform(-0.4, 0.4, 2) * side - side / 2
@@ -175,6 +259,57 @@ class CropSamples(Samples):
             top, left = int(rng.integers(top_most + 1)), int(rng.integers(left_most + 1))
         top, left = min(max(top, 0), top_most), min(max(left, 0), left_most)
         return slice(top, top + side), slice(left, left + side)
+
+
+@lru_cache(maxsize=4096)
+def _labelled(image: CrackImage, thin: bool) -> tuple[Picture, Label]:
+    # kept in memory: decoding and thinning would cost a third of a training step each time
+    picture, mask = image.read()
+    picture = np.ascontiguousarray(picture)
+    label = thin_label(picture, mask) if thin else mask.astype(np.uint8)
+    picture.setflags(write=False)
+    label.setflags(write=False)
+    return picture, label
+
+
+def _reduced(image: Picture, label: Label, side: int) -> tuple[Picture, Label]:
+    """Reduce a view whose longer side is above `side` px; drawing on fewer pixels is faster."""
+    height, width = label.shape
+    factor = side / max(height, width)
+    if factor >= 1.0:
+        return image, label
+    size = (round(width * factor), round(height * factor))
+    image, crack = fit(image, label == CRACK, size)
+    unclear = cv2.resize((label == IGNORE).astype(np.uint8), size,
+                         interpolation=cv2.INTER_NEAREST)
+    return image, np.where(crack, np.uint8(CRACK), unclear * np.uint8(IGNORE))
+
+
+def paste(clean: Picture, cracked: Picture, label: Label, rng: np.random.Generator) -> Picture:
+    """Put a crack on a clean picture, which is resized to the cracked one's shape first."""
+    height, width = label.shape
+    clean = fit(clean, np.zeros(clean.shape[:2], bool), (width, height))[0]
+    return paste_crack(clean, cracked, label != NO_CRACK, rng.uniform(0.7, 1.2))
+
+
+def cell_labels(label: Label, size: tuple[int, int]) -> Label:
+    """Label each 32 x 32 px cell of the network's input.
+
+    :param label: of the picture at its own size.
+    :param size: width and height of the network's input, px.
+    :return: uint8, H/32 x W/32: CRACK, NO_CRACK, or IGNORE where only a trace of a crack, or an
+        undecided pixel, lies in the cell.
+    """
+    width, height = size
+    planes = []
+    for value in (CRACK, IGNORE):
+        share = cv2.resize((label == value).astype(np.float32), size,
+                           interpolation=cv2.INTER_AREA)
+        blocks = share[:height // CELL * CELL, :width // CELL * CELL]
+        planes.append(blocks.reshape(height // CELL, CELL, width // CELL, CELL).sum((1, 3)))
+    crack, unclear = planes
+    return np.where(crack > _CELL_PX, CRACK, np.where(crack + unclear > 0.5, IGNORE,
+                                                      NO_CRACK)).astype(np.uint8)
 
 
 def random_window(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[slice, slice]:

@@ -56,13 +56,14 @@ def crack_contrast(picture: Picture, mask: Mask) -> float:
 
 
 def _rendered(folder: Path, seed: int) -> CrackImage:
+    mask_path = folder / 'masks' / f'{seed}.png'
     image = CrackImage(
         source=SOURCE, stem=str(seed), split='', has_crack=seed % 2 == 0,
-        image_path=folder / 'images' / f'{seed}.png', mask_path=folder / 'masks' / f'{seed}.png',
+        image_path=folder / 'images' / f'{seed}.png', mask_path=mask_path,
         group=str(seed))
-    if not image.mask_path.is_file():       # written last: there when the picture is complete
+    if not mask_path.is_file():       # written last: there when the picture is complete
         frame = render_single(seed, cracked=image.has_crack)
         # render_single has compressed the frame already: PNG adds no second loss
         cv2.imwrite(str(image.image_path), frame.rgb[:, :, ::-1])
-        cv2.imwrite(str(image.mask_path), frame.mask)
+        cv2.imwrite(str(mask_path), frame.mask)
     return image
