@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,11 @@ from torch import nn
 from tunnel_crack_ros import __version__
 from tunnel_crack_ros.evaluation.crack_dataset import CrackImage
 from tunnel_crack_ros.training.fit import read_checkpoint
-from tunnel_crack_ros.training.licences import training_data
+from tunnel_crack_ros.training.licences import licence_summary, training_data
 from tunnel_crack_ros.training.models import Architecture, architecture, Normalise, Tap
 from tunnel_crack_ros.training.same_padding import freeze_same_padding
 from tunnel_crack_ros.training.samples import fit
-from tunnel_crack_ros.training.validation import Validation
+from tunnel_crack_ros.training.validation import Metric, Validation
 from tunnel_crack_ros.vision.model_card import ModelCard, sha256_of
 
 OPSET = 17
@@ -99,20 +99,35 @@ def export(checkpoint: Path, out: Path, *, frames: Sequence[CrackImage] = ()) ->
     out.mkdir(parents=True, exist_ok=True)
     path = out / f'{name}.onnx'
     taps = write_graph(network, plan, path)
-    card = ModelCard(
+    data = training_data(state['training_data'])
+    write_card(path, ModelCard(
         name=name, file=path.name, sha256='', task=plan.task, architecture=plan.title,
         classes=['background', 'crack'], input_size=plan.input_size,
         threshold=round(validation.threshold, 3), precision='fp32', version=__version__,
-        training_data=training_data(state['training_data']),
-        metrics=[_rounded(asdict(metric)) for metric in validation.metrics], taps=taps)
-    _write_metadata(path, card.metadata_props())
-    card = replace(card, sha256=sha256_of(path))
+        training_data=data, licences=licence_summary(data),
+        metrics=plain_metrics(validation.metrics), taps=taps))
     difference = compare(network, plan, path, frames)
     if difference > MAX_DIFFERENCE:
+        path.with_suffix('.yaml').unlink()
         raise ExportError(f'{path}: probabilities differ from PyTorch by {difference:.2e}; '
                           f'expected at most {MAX_DIFFERENCE:.0e}')
-    card.write(path.with_suffix('.yaml'))
     return Exported(path, path.with_suffix('.yaml'), difference, len(frames))
+
+
+def write_card(path: Path, card: ModelCard) -> None:
+    """Write a card into an ONNX file's metadata, and beside the file with its hash.
+
+    :param path: the ONNX file.
+    """
+    graph = onnx.load(str(path))
+    onnx.helper.set_model_props(graph, card.metadata_props())
+    onnx.save(graph, str(path))
+    replace(card, sha256=sha256_of(path)).write(path.with_suffix('.yaml'))
+
+
+def plain_metrics(metrics: Sequence[Metric]) -> list[dict[str, Any]]:
+    """Metrics as a card holds them."""
+    return [asdict(metric) | {'value': round(metric.value, 4)} for metric in metrics]
 
 
 def write_graph(network: nn.Module, plan: Architecture, path: Path) -> dict[str, str]:
@@ -187,12 +202,3 @@ def _tensor_name(tap: Tap) -> str:
     side = '.input' if tap.of_input else ''
     return f'{_TAP_PREFIX}{tap.module}{side}'
 
-
-def _rounded(metric: dict[str, Any]) -> dict[str, Any]:
-    return metric | {'value': round(metric['value'], 4)}
-
-
-def _write_metadata(path: Path, values: Mapping[str, str]) -> None:
-    graph = onnx.load(str(path))
-    onnx.helper.set_model_props(graph, dict(values))
-    onnx.save(graph, str(path))

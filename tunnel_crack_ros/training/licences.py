@@ -2,7 +2,7 @@
 """The licences of the photographs that weights are trained on, for the model cards.
 
 The words are those found where the photographs were published. A card repeats them for every
-source a model has seen, so that whoever deploys the weights can judge.
+source a model has seen and sums up what they allow, so that whoever deploys the weights can judge.
 """
 
 from __future__ import annotations
@@ -27,6 +27,23 @@ LICENCES: Mapping[str, str] = {
     'simulated': 'Apache-2.0 (rendered by this project)',
 }
 
+ALLOWS: Mapping[str, str] = {
+    'public domain': 'any use',
+    'attribution': 'any use; name the authors and keep their notice',
+    'copyleft': 'any use; what is derived is passed on under the same licence. Whether weights '
+                'are derived is not settled',
+    'non-commercial': 'research only: weights trained on it are not for commercial use',
+    'none stated': 'nothing is granted beyond what the law allows for training; ask the authors',
+    'not known': 'the project does not know this source; its owner must say',
+}
+"""Class of a licence -> what it allows, the freest first."""
+
+# the first words of a licence, as LICENCES writes it -> its class
+_CLASSES = {'CC0': 'public domain', 'MIT': 'attribution', 'Apache': 'attribution',
+            'BSD': 'attribution', 'CC-BY-NC': 'non-commercial', 'CC-BY-SA': 'copyleft',
+            'CC-BY': 'attribution', 'GPL': 'copyleft', 'LGPL': 'copyleft', 'AGPL': 'copyleft',
+            'non-commercial': 'non-commercial', 'none stated': 'none stated'}
+
 
 def training_data(counts: Mapping[str, int]) -> list[dict[str, Any]]:
     """Describe what a model was trained on, as its card does.
@@ -35,3 +52,26 @@ def training_data(counts: Mapping[str, int]) -> list[dict[str, Any]]:
     """
     return [{'name': name, 'licence': LICENCES.get(name, 'not known'), 'images': count}
             for name, count in counts.items()]
+
+
+def licence_class(licence: str) -> str:
+    """Return the class, a key of ALLOWS, of a licence as LICENCES writes it."""
+    return next((kind for start, kind in _CLASSES.items() if licence.startswith(start)),
+                'not known')
+
+
+def licence_summary(data: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sum up what the licences of a model's training data allow.
+
+    :param data: as `training_data` gives it.
+    :return: one entry a class of licence, in the order of ALLOWS: `class`, `allows`, `sources`
+        (names) and `images` (their sum).
+    """
+    found = []
+    for kind, allows in ALLOWS.items():
+        sources = [entry for entry in data if licence_class(entry['licence']) == kind]
+        if sources:
+            found.append({'class': kind, 'allows': allows,
+                          'sources': [entry['name'] for entry in sources],
+                          'images': sum(entry['images'] for entry in sources)})
+    return found

@@ -37,10 +37,13 @@ class ModelCard:
     threshold: float
     """Probability from which on a frame or pixel is crack, 0..1; chosen on validation data."""
     precision: str
-    """fp32, fp16 or int8."""
+    """How numbers are kept: fp32; int8 (weights and activations); fp16 or int8_weights (weights
+    only, computed in fp32)."""
     version: str
     """Version of the project that exported the file."""
     training_data: list[dict[str, Any]] = field(default_factory=list)
+    licences: list[dict[str, Any]] = field(default_factory=list)
+    """What the licences of the training data allow, one entry a class of licence."""
     metrics: list[dict[str, Any]] = field(default_factory=list)
     taps: dict[str, str] = field(default_factory=dict)
     """Plain name of a layer -> name of its tensor in the graph."""
@@ -88,7 +91,7 @@ class ModelCard:
         :raises CardError: a key is missing or a value does not fit.
         """
         known = {f.name for f in fields(cls)}
-        needed = known - {'training_data', 'metrics', 'taps'}
+        needed = known - {'training_data', 'licences', 'metrics', 'taps'}
         missing = sorted(needed - values.keys())
         if missing:
             raise CardError(f"model card lacks {', '.join(missing)}")

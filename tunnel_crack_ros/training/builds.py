@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Smaller builds of an exported model, each scored on validation data before it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+import shutil
+import tempfile
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+
+from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset, CrackImage
+from tunnel_crack_ros.training.clean_folder import clean_images
+from tunnel_crack_ros.training.export import export, plain_metrics, write_card
+from tunnel_crack_ros.training.fit import _hold_out, read_checkpoint
+from tunnel_crack_ros.training.models import Architecture, architecture
+from tunnel_crack_ros.training.onnx_network import OnnxNetwork
+from tunnel_crack_ros.training.quantise import quantise
+from tunnel_crack_ros.training.samples import CropSamples, FrameSamples
+from tunnel_crack_ros.training.simulated import simulated_images
+from tunnel_crack_ros.training.small_weights import store_fp16, store_int8
+from tunnel_crack_ros.training.validation import (
+    Metric,
+    validate_classifier,
+    validate_segmenter,
+    Validation,
+)
+from tunnel_crack_ros.vision.model_card import ModelCard
+
+PRECISIONS = ('fp32', 'int8', 'fp16', 'int8_weights')
+CALIBRATION_IMAGES = 160
+_COMPARED_FRAMES = 8
+# task: the metric that decides, and how much of it a build may lose against fp32
+_LIMITS = {'classifier': ('accuracy', 0.005), 'segmenter': ('iou', 0.01)}
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One build of a model: its files, or why there are none."""
+
+    name: str
+    precision: str
+    metric: str             # accuracy or iou, on validation data
+    value: float            # 0..1
+    lost: float             # of that metric against fp32; negative: gained
+    megabytes: float        # of the ONNX file
+    refused: str            # ''; or why it was not written
+    model: Path             # the ONNX file; its card has the same stem
+    max_difference: float   # of a probability, fp32 in ONNX Runtime against PyTorch
+    compared_frames: int
+
+
+def export_builds(checkpoint: Path, out: Path, data: Path, precisions: Sequence[str], *,
+                  without_crack: Sequence[Path] = (),
+                  progress: Callable[[int, int], None] | None = None) -> list[Build]:
+    """Write a checkpoint as `<model>.onnx` (fp32), `<model>_int8.onnx` and so on, with cards.
+
+    Every build, fp32 first, is run by ONNX Runtime over the validation images and scored as
+    training does; threshold and metrics on its card come from there. A build that loses more than
+    0.5 points of accuracy or 1 point of IoU against fp32 is not written.
+
+    int8 is calibrated on 160 training samples. fp16 and int8_weights only store the weights so
+    (see `small_weights`).
+
+    :param checkpoint: a `.best.pt` of `fit.train`; simulated frames of the run are taken from the
+        folder `simulated` beside it.
+    :param out: folder of the model files; made when missing.
+    :param data: the folder the network was trained on.
+    :param precisions: some of PRECISIONS.
+    :param without_crack: the folders of photographs without crack that the run was given.
+    :param progress: told builds scored and builds in all.
+    :return: one entry for each of `precisions`, in their order.
+    :raises ValueError: an unknown precision, or no such checkpoint.
+    :raises DatasetError: the data cannot be read.
+    :raises ExportError: the fp32 graph does not do what the network does.
+    """
+    unknown = sorted(set(precisions) - set(PRECISIONS))
+    if unknown or not precisions:
+        raise ValueError(f"unknown build '{', '.join(unknown)}'; expected some of "
+                         f"{', '.join(PRECISIONS)}")
+    state = read_checkpoint(checkpoint)
+    plan = architecture(state['model'])
+    training, validating = images_of_run(state, data, checkpoint.parent, without_crack)
+    metric, limit = _LIMITS[plan.task]
+    order = [name for name in PRECISIONS if name == 'fp32' or name in precisions]
+    made: dict[str, Build] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        frames = validating[::max(1, len(validating) // _COMPARED_FRAMES)][:_COMPARED_FRAMES]
+        fp32 = export(checkpoint, Path(folder), frames=frames)
+        card = ModelCard.read(fp32.card)
+        reference = 0.0
+        for done, precision in enumerate(order):
+            if progress:
+                progress(done, len(order))
+            name = card.name if precision == 'fp32' else f'{card.name}_{precision}'
+            path = Path(folder) / f'{name}.onnx'
+            if precision != 'fp32':
+                small = _make(precision, onnx.load(str(fp32.model)), card, plan, state, training)
+                onnx.save(small, str(path))
+            found = score(path, plan, validating)
+            decisive = next(entry for entry in found.metrics if entry.name == metric)
+            if precision == 'fp32':
+                reference = decisive.value
+            lost = reference - decisive.value
+            write_card(path, replace(
+                card, name=name, file=path.name, precision=precision,
+                threshold=round(found.threshold, 3), metrics=plain_metrics(
+                    (*found.metrics, replace(decisive, name=f'{metric}_lost', value=lost))
+                    if precision != 'fp32' else found.metrics)))
+            refused = '' if lost <= limit else _refusal(name, decisive, reference, limit)
+            made[precision] = Build(
+                name, precision, metric, decisive.value, lost, path.stat().st_size / 1e6, refused,
+                out / path.name, fp32.max_difference, fp32.compared_frames)
+            if precision in precisions and not refused:
+                out.mkdir(parents=True, exist_ok=True)
+                for file in (path, path.with_suffix('.yaml')):
+                    shutil.copyfile(file, out / file.name)
+        if progress:
+            progress(len(order), len(order))
+    return [made[precision] for precision in precisions]
+
+
+def images_of_run(state: dict[str, Any], data: Path, folder: Path,
+                  without_crack: Sequence[Path] = ()
+                  ) -> tuple[list[CrackImage], list[CrackImage]]:
+    """Find the images that a run was trained and validated on.
+
+    :param state: the run's checkpoint.
+    :param data: the folder it was given.
+    :param folder: its folder of results; `simulated` in it holds the frames it rendered.
+    :return: training and validation images.
+    """
+    photographs = CrackDataset.read(data)
+    if photographs.has_splits:
+        training = list(photographs.select('train').images)
+        validating = list(photographs.select('val').images)
+    else:
+        training, validating = _hold_out(list(photographs.images))
+    extra = [clean_images(path) for path in without_crack]
+    rendered = len(list((folder / 'simulated' / 'masks').glob('*.png')))
+    if 'simulated' in state['training_data'] and rendered:
+        extra.append(simulated_images(folder / 'simulated', rendered))
+    for images in extra:
+        kept, held_out = _hold_out(images)
+        training += kept
+        validating += held_out
+    weights = _weights(state)
+    return ([image for image in training if weights.get(image.source, 1.0) > 0],
+            [image for image in validating if weights.get(image.source, 1.0) > 0])
+
+
+def score(path: Path, plan: Architecture, images: Sequence[CrackImage]) -> Validation:
+    """Run an ONNX file over validation images, as training does with the network."""
+    network, device = OnnxNetwork(path), torch.device('cpu')
+    if plan.task == 'segmenter':
+        return validate_segmenter(network, images, device)
+    return validate_classifier(network, images, plan.input_size, device)
+
+
+def _make(precision: str, model: onnx.ModelProto, card: ModelCard, plan: Architecture,
+          state: dict[str, Any], training: list[CrackImage]) -> onnx.ModelProto:
+    if precision == 'fp16':
+        return store_fp16(model)
+    if precision == 'int8_weights':
+        return store_int8(model)
+    pictures = _calibration(plan, training, _weights(state))
+    return quantise(model, pictures, list(card.taps.values()))
+
+
+def _calibration(plan: Architecture, training: list[CrackImage],
+                 weights: dict[str, float]) -> list[npt.NDArray[np.uint8]]:
+    """Draw training samples: uint8, H x W x 3, RGB, of the network's size."""
+    samples: CropSamples | FrameSamples
+    if plan.task == 'segmenter':
+        samples = CropSamples(training, weights, CALIBRATION_IMAGES, 0, min(plan.input_size))
+    else:
+        samples = FrameSamples(training, weights, CALIBRATION_IMAGES, 0, plan.input_size)
+    return [samples[number][0].numpy() for number in range(CALIBRATION_IMAGES)]
+
+
+def _weights(state: dict[str, Any]) -> dict[str, float]:
+    weights: dict[str, float] = state.get('recipe', {}).get('source_weights', {})
+    return weights
+
+
+def _refusal(name: str, found: Metric, reference: float, limit: float) -> str:
+    return (f'{name}: {found.name} on {found.images} validation images is {found.value:.4f}, '
+            f'{reference:.4f} in fp32: it loses {reference - found.value:.4f}, '
+            f'expected at most {limit:g}')
