@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from tunnel_crack_ros.vision import providers
+from tunnel_crack_ros.vision.explain.graph_outputs import with_outputs
 from tunnel_crack_ros.vision.model_card import CardError, ModelCard, sha256_of
 from tunnel_crack_ros.vision.model_folder import find_card, ModelNotFound
 
@@ -36,7 +37,7 @@ class Model:
     @classmethod
     def load(cls, name: str | Path, *, task: str | None = None,
              wanted_providers: Sequence[str] = (), require_gpu: bool = False,
-             threads: int = 0) -> Model:
+             threads: int = 0, with_taps: bool = False) -> Model:
         """Load a model and check it against its card.
 
         :param name: plain name of a model, or path to its .onnx or .yaml file.
@@ -45,6 +46,8 @@ class Model:
             wanted first; empty: all that this machine has, in that order.
         :param require_gpu: refuse to run on anything but TensorRT or CUDA.
         :param threads: threads of one inference; 0: as many as there are cores.
+        :param with_taps: make the card's taps outputs of the graph, for `run_with_taps`; costs a
+            little time and memory in every run.
         :raises ModelError: the file or card is missing, or does not fit hash, task, input, output
             or provider.
         """
@@ -64,10 +67,14 @@ class Model:
         options.intra_op_num_threads = threads
         # spinning threads take the core from the camera's driver between two frames
         options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        # int8 on CPUs without VNNI: sums must not saturate, or they differ from those measured
+        options.add_session_config_entry('session.x64quantprecision', '1')
         options.log_severity_level = 3
+        graph = with_outputs(file.read_bytes(), list(dict.fromkeys(card.taps.values()))) \
+            if with_taps else str(file)
         try:
             session = onnxruntime.InferenceSession(
-                str(file), options, providers=[name for name, _ in chosen],
+                graph, options, providers=[name for name, _ in chosen],
                 provider_options=[option for _, option in chosen])
         except Exception as error:  # ONNX Runtime raises several types of its own
             raise ModelError(f'{file}: ONNX Runtime cannot load it: {error}') from error
@@ -92,16 +99,41 @@ class Model:
         :return: float32, N x 2 (background, crack) for a classifier, N x H x W for a segmenter.
         :raises ModelError: the engine failed.
         """
+        result, = self._run(images, [self._output])
+        return result
+
+    def run_with_taps(
+            self, images: npt.NDArray[np.uint8], layers: Sequence[str],
+            ) -> tuple[npt.NDArray[np.float32], dict[str, npt.NDArray[np.float32]]]:
+        """Run the network on a batch and look at layers on the way; load with `with_taps`.
+
+        :param images: as in `run`.
+        :param layers: plain names of taps on the card.
+        :return: what `run` returns; and layer -> float32, N x C x h x w.
+        :raises ModelError: a layer is not on the card, or the engine failed.
+        """
+        unknown = [layer for layer in layers if layer not in self.card.taps]
+        if unknown:
+            raise ModelError(f"{self.card.name} has no layer {', '.join(unknown)}; "
+                             f"its card names {', '.join(self.card.taps) or 'none'}")
+        tensors = list(dict.fromkeys(self.card.taps[layer] for layer in layers))
+        result, *found = self._run(images, [self._output, *tensors])
+        by_tensor = dict(zip(tensors, found))
+        return result, {layer: by_tensor[self.card.taps[layer]] for layer in layers}
+
+    def _run(self, images: npt.NDArray[np.uint8],
+             outputs: list[str]) -> list[npt.NDArray[np.float32]]:
         try:
-            result, = self._session.run([self._output], {'image': images})
+            results: list[npt.NDArray[np.float32]] = self._session.run(
+                outputs, {'image': images})
         except Exception as error:  # ONNX Runtime raises several types of its own
             raise ModelError(f'{self.card.name}: inference failed on {images.shape}: {error}') \
                 from error
         # a NaN is not above any threshold: a broken engine would pass for a sound lining
-        if not np.isfinite(result).all():
+        if not all(np.isfinite(result).all() for result in results):
             raise ModelError(f'{self.card.name}: inference on {images.shape} gave numbers that '
                              'are not finite')
-        return result
+        return results
 
 
 def _check_file(file: Path, card: ModelCard, task: str | None) -> None:
