@@ -27,11 +27,13 @@ ARGUMENTS = {
     'cameras': ('', 'Names of the cameras, with commas between: left,right. A camera whose driver '
                     'publishes elsewhere: left=/drivers/cam0. Empty: as in the parameter file'),
     'transport': ('', 'How frames come in: raw or compressed. Empty: as in the parameter file'),
-    'models': ('', "Folder that is searched for models before the package's own"),
-    'classifier_model': ('', 'Name of the classifier, or path of its .onnx file. Empty: as in '
-                             'the parameter file'),
-    'segmenter_model': ('', 'Name of the segmenter, or path of its .onnx file. Empty: as in the '
-                            'parameter file'),
+    'models': ('', 'Both models: edge (light networks) or paper (those of the paper). Empty: as '
+                   'in the parameter file, which leaves it at edge'),
+    'models_folder': ('', "Folder that is searched for models before the package's own"),
+    'classifier_model': ('', 'Name of the classifier, or path of its .onnx file. Empty: that of '
+                             '`models`'),
+    'segmenter_model': ('', 'Name of the segmenter, or path of its .onnx file. Empty: that of '
+                            '`models`'),
     'params_file': ('', "Parameter file. Empty: the package's config/tunnel_crack.yaml"),
     'namespace': ('', 'Namespace of all nodes'),
     'use_sim_time': ('false', 'Take the time from /clock: true or false'),

@@ -65,8 +65,8 @@ def system(toy_models, tmp_path):
     return LaunchDescription([
         RegisterEventHandler(OnProcessExit(
             on_exit=lambda event, _: exits.append((event.process_name, event.returncode)))),
-        launch_file(cameras='left=/drivers/cam0', namespace='tunnel', models=str(toy_models),
-                    params_file=str(params_file)),
+        launch_file(cameras='left=/drivers/cam0', namespace='tunnel',
+                    models_folder=str(toy_models), params_file=str(params_file)),
         launch_pytest.actions.ReadyToTest(),
     ])
 
@@ -118,6 +118,13 @@ def test_an_explainer_that_is_not_installed_is_said_so():
 def test_a_wrong_argument_stops_the_launch():
     with pytest.raises(ValueError, match="transport: 'h264', expected raw or compressed"):
         start(transport='h264')
+
+
+def test_a_set_of_models_reaches_both_nodes(toy_models, monkeypatch):
+    monkeypatch.setenv('TUNNEL_CRACK_MODELS', str(toy_models))
+    assert len([action for action in start(models='edge') if hasattr(action, 'cmd')]) == 2
+    with pytest.raises(ValueError, match="models: 'big', expected edge or paper"):
+        start(models='big')
 
 
 def test_large_frames_get_room_unless_the_user_chose_a_profile(monkeypatch):

@@ -4,6 +4,7 @@
 from contextlib import contextmanager
 import os
 from pathlib import Path
+import shutil
 import signal
 import subprocess
 
@@ -20,6 +21,7 @@ from tunnel_crack_ros.nodes.node_table import (
     Settings,
     SettingsError,
 )
+from tunnel_crack_ros.vision.model_folder import CLASSIFIER, ModelSet, SEGMENTER, SETS
 
 SHARE = Path('/share')
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -55,8 +57,40 @@ def test_each_node_gets_its_own_model():
         'classifier': 'a', 'segmenter': '/b.onnx', 'explainer': '/b.onnx'}
 
 
+def test_a_set_names_both_models(monkeypatch, toy_models):
+    monkeypatch.setenv('TUNNEL_CRACK_MODELS', str(toy_models))
+    edge = table(models='edge', explainer='true')
+    assert {name: process.parameters['model'] for name, process in edge.items()} == {
+        'classifier': CLASSIFIER, 'segmenter': SEGMENTER, 'explainer': SEGMENTER}
+    # a model named by itself wins
+    assert table(models='edge', segmenter_model='/b.onnx')['segmenter'].parameters['model'] == \
+        '/b.onnx'
+
+
+def test_a_set_is_complete_once_its_files_lie_in_the_folder(toy_models, tmp_path):
+    names = SETS['paper']
+    wanted = {'models': 'paper', 'models_folder': str(tmp_path)}
+    # as smaller builds of the networks that the set names
+    for toy, name in ((SEGMENTER, f'{names.segmenter}_int8'),
+                      (CLASSIFIER, f'{names.classifier}_fp16')):
+        for suffix in ('.onnx', '.yaml'):
+            shutil.copyfile(toy_models / f'{toy}{suffix}', tmp_path / f'{name}{suffix}')
+    processes = table(**wanted)
+    assert processes['classifier'].parameters['model'] == names.classifier
+    assert processes['segmenter'].parameters['model'] == names.segmenter
+
+
+def test_a_set_that_is_not_complete_says_which_file_and_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(SETS, 'paper', ModelSet('absent_classifier', 'absent_segmenter'))
+    with pytest.raises(SettingsError, match="models: no model 'absent_classifier' in .*"
+                       r'absent_classifier\.onnx and .*tunnel_crack train absent_classifier'):
+        table(models='paper', models_folder=str(tmp_path))
+    with pytest.raises(SettingsError, match="no model 'absent_segmenter'"):
+        table(models='paper', classifier_model='/mine.onnx')
+
+
 def test_a_folder_of_models_is_searched_first(tmp_path):
-    for process in table(models=str(tmp_path)).values():
+    for process in table(models_folder=str(tmp_path)).values():
         assert process.environment == {'TUNNEL_CRACK_MODELS': str(tmp_path)}
 
 
@@ -92,7 +126,8 @@ def test_rviz_shows_the_first_camera(texts, shown):
     ('transport', 'h264', "transport: 'h264', expected raw or compressed"),
     ('rviz', 'maybe', "rviz: 'maybe', expected true or false"),
     ('log_level', 'loud', "log_level: 'loud', expected debug or info or warn"),
-    ('models', '/no/such/folder', 'models: /no/such/folder does not exist'),
+    ('models', 'big', "models: 'big', expected edge or paper"),
+    ('models_folder', '/no/such/folder', 'models_folder: /no/such/folder does not exist'),
     ('params_file', '/no/such.yaml', 'params_file: /no/such.yaml does not exist'),
     ('camera', 'left', 'unknown argument camera; expected some of cameras, transport'),
 ])
@@ -183,8 +218,8 @@ def test_processes_of_the_table_serve_two_cameras_in_a_namespace(
     params_file.write_text('/**/classifier:\n  ros__parameters:\n    cameras: [not_this]\n'
                            '/**/segmenter:\n  ros__parameters:\n    threads: 1\n')
     settings = Settings.from_texts({
-        'cameras': 'left=/drivers/cam0,right', 'namespace': 'tunnel', 'models': str(toy_models),
-        'params_file': str(params_file)})
+        'cameras': 'left=/drivers/cam0,right', 'namespace': 'tunnel',
+        'models_folder': str(toy_models), 'params_file': str(params_file)})
     topics = {'left': '/drivers/cam0/image_raw', 'right': '/tunnel/right/image_raw'}
     inputs = {camera: observer.node.create_publisher(Image, topic, 5)
               for camera, topic in topics.items()}

@@ -12,8 +12,12 @@ from tunnel_crack_ros.vision.model_folder import (
     CLASSIFIER,
     ENVIRONMENT,
     find_card,
+    model_set,
     ModelNotFound,
+    ModelSet,
     SEGMENTER,
+    SETS,
+    sets_of,
 )
 
 CARD = ModelCard(
@@ -101,8 +105,32 @@ def test_models_are_found_by_name_path_and_folder(toy_folder, monkeypatch):
 def test_the_shipped_models_are_found_without_any_setting(name, monkeypatch):
     monkeypatch.delenv(ENVIRONMENT, raising=False)
     card = ModelCard.read(find_card(name))
-    assert card.name == name
+    assert card.name.startswith(name)       # the name itself, or a smaller build of it
     assert card.training_data and card.metrics
+
+
+def test_a_smaller_build_stands_in_for_a_model(tmp_path, monkeypatch):
+    monkeypatch.setenv(ENVIRONMENT, str(tmp_path))
+    for build in ('net_int8_weights', 'net_fp16', 'net_int8', 'net'):
+        (tmp_path / f'{build}.yaml').touch()
+        assert find_card('net') == tmp_path / f'{build}.yaml'
+    assert find_card('net_fp16') == tmp_path / 'net_fp16.yaml'
+
+
+def test_the_default_models_are_a_set_and_a_wrong_set_is_refused():
+    assert (model_set('').classifier, model_set('').segmenter) == (CLASSIFIER, SEGMENTER)
+    assert model_set('paper') == SETS['paper']
+    assert sets_of(f'{SEGMENTER}_int8') == ['edge']
+    assert sets_of('mine') == []
+    with pytest.raises(ModelNotFound, match="no set of models 'big'; expected edge or paper"):
+        model_set('big')
+
+
+def test_a_missing_model_of_a_set_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(SETS, 'huge', ModelSet('absent_classifier', 'absent_segmenter'))
+    with pytest.raises(ModelNotFound, match='The set huge needs absent_segmenter.onnx .*'
+                       'tunnel_crack train absent_segmenter'):
+        find_card('absent_segmenter', tmp_path)
 
 
 def test_a_model_that_is_not_there_is_named_with_those_that_are(toy_folder, monkeypatch):

@@ -16,10 +16,10 @@ import onnx
 from onnx import helper, numpy_helper, TensorProto
 
 from tunnel_crack_ros.vision.model_card import ModelCard
+from tunnel_crack_ros.vision.model_folder import CLASSIFIER, SEGMENTER
 
 SIZE = 64           # width and height of the classifier's input, px
-NAMES = {'classifier': 'efficientnet_lite0_classifier',
-         'segmenter': 'deeplabv3plus_efficientnet_lite0_segmenter'}
+NAMES = {'classifier': CLASSIFIER, 'segmenter': SEGMENTER}      # the default models
 
 
 def probability(grey: float) -> float:

@@ -15,6 +15,14 @@ import re
 
 import yaml
 
+from tunnel_crack_ros.vision.model_folder import (
+    ENVIRONMENT,
+    find_card,
+    model_set,
+    ModelNotFound,
+    SETS,
+)
+
 PACKAGE = 'tunnel_crack_ros'
 PARAMS_FILE = 'tunnel_crack.yaml'
 RVIZ_FILE = 'tunnel_crack.rviz'
@@ -23,7 +31,6 @@ FASTDDS_PROFILE = 'fastdds_large_frames.xml'
 FASTDDS_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE',   # read up to Jazzy
                      'FASTDDS_DEFAULT_PROFILES_FILE')    # read from Kilted on
 _READ_THE_OLD = ('humble', 'iron', 'jazzy')
-MODELS_VARIABLE = 'TUNNEL_CRACK_MODELS'
 TRANSPORTS = ('raw', 'compressed')
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 
@@ -68,8 +75,9 @@ class Settings:
 
     cameras: tuple[Camera, ...] = ()
     transport: str = ''             # raw | compressed
-    models: str = ''                # folder that is searched for models first
-    classifier_model: str = ''      # name, or path of an .onnx file
+    models: str = ''                # edge | paper: both models
+    models_folder: str = ''         # searched for models first
+    classifier_model: str = ''      # name, or path of an .onnx file; wins over `models`
     segmenter_model: str = ''
     params_file: str = ''           # '': the package's config/tunnel_crack.yaml
     namespace: str = ''
@@ -99,11 +107,37 @@ class Settings:
                     for name in ('use_sim_time', 'explainer', 'rviz') if name in plain}
         _one_of('transport', plain.get('transport', ''), ('', *TRANSPORTS))
         _one_of('log_level', plain.get('log_level', 'info'), LOG_LEVELS)
-        for name in ('models', 'params_file'):
+        _one_of('models', plain.get('models', ''), ('', *SETS))
+        for name in ('models_folder', 'params_file'):
             path = plain.get(name, '')
             if path and not Path(path).expanduser().exists():
                 raise SettingsError(f'{name}: {path} does not exist')
-        return cls(cameras=cameras, **switches, **plain)  # type: ignore[arg-type]
+        settings = cls(cameras=cameras, **switches, **plain)  # type: ignore[arg-type]
+        settings.check_set()
+        return settings
+
+    def check_set(self) -> None:
+        """Make sure that the models of the set asked for are there.
+
+        :raises SettingsError: a file is missing: says which, where it was looked for, how to get
+            it.
+        """
+        first = Path(self.models_folder).expanduser() if self.models_folder else None
+        for given, name in ((self.classifier_model, model_set(self.models).classifier),
+                            (self.segmenter_model, model_set(self.models).segmenter)):
+            if self.models and not given:
+                try:
+                    find_card(name, first)
+                except ModelNotFound as error:
+                    raise SettingsError(f'models: {error}') from None
+
+    def model_of(self, task: str) -> str:
+        """Return the name of the model of a task; '' leaves it to the parameter file."""
+        given = self.classifier_model if task == 'classifier' else self.segmenter_model
+        if given or not self.models:
+            return given
+        chosen = model_set(self.models)
+        return chosen.classifier if task == 'classifier' else chosen.segmenter
 
 
 @dataclass(frozen=True)
@@ -163,7 +197,7 @@ def node_table(settings: Settings, share: Path) -> list[Process]:
     if settings.use_sim_time:
         parameters['use_sim_time'] = True
     remappings = [pair for camera in settings.cameras for pair in camera.remappings()]
-    environment = {MODELS_VARIABLE: settings.models} if settings.models else {}
+    environment = {ENVIRONMENT: settings.models_folder} if settings.models_folder else {}
 
     def node(name: str, model: str = '') -> Process:
         return Process(
@@ -173,10 +207,10 @@ def node_table(settings: Settings, share: Path) -> list[Process]:
             remappings=tuple(remappings), environment=environment,
             log_level=settings.log_level)
 
-    table = [node('classifier', settings.classifier_model),
-             node('segmenter', settings.segmenter_model)]
+    table = [node('classifier', settings.model_of('classifier')),
+             node('segmenter', settings.model_of('segmenter'))]
     if settings.explainer:
-        table.append(node('explainer', settings.segmenter_model))
+        table.append(node('explainer', settings.model_of('segmenter')))
     if settings.rviz:
         table.append(_rviz(settings, share))
     return table
