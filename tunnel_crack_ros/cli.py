@@ -39,6 +39,12 @@ Json = Annotated[bool, typer.Option('--json', help='Print one JSON object, for m
 JsonFile = Annotated[Path | None, typer.Option('--json', help='Write the numbers to this file.')]
 ClassifierName = Annotated[str, typer.Option(help='Model name or file; default: built in.')]
 SegmenterName = Annotated[str, typer.Option(help='Model name or file; default: built in.')]
+ModelSetName = Annotated[str, typer.Option(
+    help='edge (light, default) or paper: both models. One named by itself wins.')]
+ScoredClassifier = Annotated[str, typer.Option(
+    help='Model name, .onnx or .best.pt; default: built in.')]
+ScoredSegmenter = Annotated[str, typer.Option(
+    help='Model name, .onnx or .best.pt; default: built in.')]
 
 
 @contextmanager
@@ -65,6 +71,7 @@ def _bars() -> Progress:
 def process(
         path: Annotated[Path, typer.Argument(help='Image, folder of images, video or bag.')],
         out: Annotated[Path, typer.Option(help='Folder for the results.')] = Path('results'),
+        models: ModelSetName = '',
         classifier: ClassifierName = '',
         segmenter: SegmenterName = '',
         classifier_threshold: Annotated[float | None, typer.Option(
@@ -92,12 +99,13 @@ def process(
         from tunnel_crack_ros.inspection.process import process as inspect
         from tunnel_crack_ros.inspection.sources import open_source
         from tunnel_crack_ros.vision import CrackClassifier, CrackSegmenter, Model, QualityGate
-        from tunnel_crack_ros.vision.model_folder import CLASSIFIER, SEGMENTER
+        from tunnel_crack_ros.vision.model_folder import model_set
+        chosen = model_set(models)
         source = open_source(path, topic or [])
         inspector = Inspector(
-            CrackClassifier(Model.load(classifier or CLASSIFIER, task='classifier'),
+            CrackClassifier(Model.load(classifier or chosen.classifier, task='classifier'),
                             QualityGate() if gate else None, classifier_threshold),
-            CrackSegmenter(Model.load(segmenter or SEGMENTER, task='segmenter'),
+            CrackSegmenter(Model.load(segmenter or chosen.segmenter, task='segmenter'),
                            segmenter_threshold, max_pixels),
             mm_per_px, lining_distance, segment_all=segment_all)
         with _bars() as bars:
@@ -118,27 +126,22 @@ def process(
 @app.command()
 def models(as_json: Json = False) -> None:
     """List the models and check each file against its card."""
-    from tunnel_crack_ros.vision import Model, ModelError
-    from tunnel_crack_ros.vision.model_folder import model_folders
-    rows, wrong = [], 0
-    for card in sorted({card for folder in model_folders() for card in folder.glob('*.yaml')}):
-        row = {'name': card.stem, 'file': str(card.with_suffix('.onnx'))}
-        try:
-            model = Model.load(card)
-            row |= {'task': model.card.task, 'architecture': model.card.architecture,
-                    'precision': model.card.precision, 'threshold': f'{model.card.threshold:g}',
-                    'provider': model.provider, 'state': 'ok'}
-        except ModelError as error:
-            row['state'] = str(error)
-            wrong += 1
-        rows.append(row)
+    from tunnel_crack_ros.vision.model_list import list_models, missing_of_sets
+    found = list_models()
+    wrong = sum(not model.is_ok for model in found)
     if as_json:
-        print(json.dumps(rows, indent=1))
+        print(json.dumps([model.to_json_dict() for model in found], indent=1))
     else:
-        columns = ('name', 'task', 'architecture', 'precision', 'threshold', 'provider', 'state')
-        _print_table(columns, [[row.get(column, '') for column in columns] for row in rows])
-    if wrong or not rows:
-        console.print('[red]error:[/red] ' + (f'{wrong} models do not fit their cards' if rows
+        _print_table(
+            ('name', 'set', 'task', 'architecture', 'precision', 'MB', 'threshold', 'score',
+             'provider', 'state'),
+            [[model.name, ', '.join(model.sets), model.task, model.architecture, model.precision,
+              f'{model.megabytes:.1f}', f'{model.threshold:g}', model.headline, model.provider,
+              model.state] for model in found])
+        for name, missing in missing_of_sets().items():
+            print(f"set {name} is not complete: there is no {', no '.join(missing)}")
+    if wrong or not found:
+        console.print('[red]error:[/red] ' + (f'{wrong} models do not fit their cards' if found
                                               else 'no models found'))
         raise typer.Exit(1)
 
@@ -150,21 +153,23 @@ def evaluate(
         split: Annotated[str, typer.Option(help='train, val or test.')] = 'test',
         source: Annotated[list[str] | None, typer.Option(
             help='Only this source; may be given again. Default: all but asphalt.')] = None,
-        classifier: ClassifierName = '',
-        segmenter: SegmenterName = '',
+        classifier: ScoredClassifier = '',
+        segmenter: ScoredSegmenter = '',
+        only: Annotated[str | None, typer.Option(
+            help='classifier or segmenter: run this stage alone.')] = None,
         json_file: Annotated[Path | None, typer.Option(
             '--json', help='Write the numbers to this file.')] = None) -> None:
     """Score the models on labelled photographs."""
     with _one_line_errors():
         from tunnel_crack_ros.evaluation.evaluate import evaluate as score
-        from tunnel_crack_ros.vision.model_folder import CLASSIFIER, find_card, SEGMENTER
         with _bars() as bars:
-            report = score(data, split, source or None, find_card(classifier or CLASSIFIER),
-                           find_card(segmenter or SEGMENTER), progress=_bar(bars, 'Evaluating'))
+            report = score(data, split, source or None, classifier or None, segmenter or None,
+                           progress=_bar(bars, 'Evaluating'), only=only)
         if json_file is not None:
             json_file.parent.mkdir(parents=True, exist_ok=True)
             json_file.write_text(json.dumps(report.to_json_dict(), indent=1) + '\n')
-    output.print(report.table())
+    for table in report.tables():
+        output.print(table)
 
 
 @app.command()
@@ -213,15 +218,40 @@ def export(
         out: Annotated[Path, typer.Option(help='Folder for the .onnx and its card.')] =
         Path('models'),
         data: Annotated[Path | None, typer.Option(
-            help='Photographs on which ONNX Runtime is compared with PyTorch.')] = None) -> None:
+            help='The data of the training: builds are calibrated and scored on it.')] = None,
+        builds: Annotated[str, typer.Option(
+            help='fp32, int8, fp16, int8_weights, with commas between; all but a lone fp32 need '
+                 '--data.')] = 'fp32',
+        without_crack: Annotated[list[Path] | None, typer.Option(
+            help='Folder of photographs without crack that `train` was given; again for another.')
+            ] = None) -> None:
     """Write a trained network as ONNX with its card (needs `make setup-training`)."""
     with _one_line_errors():
-        from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset
-        from tunnel_crack_ros.training.export import export as write
-        frames = CrackDataset.read(data).images[:8] if data is not None else ()
-        made = write(checkpoint, out, frames=frames)
-    print(f'{made.model}  {made.card}  largest difference from PyTorch '
-          f'{made.max_difference:.1e} on {made.compared_frames} frames')
+        precisions = [name.strip() for name in builds.split(',') if name.strip()]
+        if data is None:
+            from tunnel_crack_ros.training.export import export as write
+            if precisions != ['fp32']:
+                raise ValueError(f"builds '{builds}' must be calibrated and scored: give the data "
+                                 'of the training with --data')
+            made = write(checkpoint, out)
+            print(f'{made.model}  {made.card}  largest difference from PyTorch '
+                  f'{made.max_difference:.1e}, on noise; metrics are those of the training')
+            return
+        from tunnel_crack_ros.training.builds import export_builds
+        with _bars() as bars:
+            done = export_builds(checkpoint, out, data, precisions,
+                                 without_crack=without_crack or (),
+                                 progress=_bar(bars, 'Exporting', 'builds'))
+    _print_table(('build', 'MB', 'score', 'lost', 'written'), [
+        [build.name, f'{build.megabytes:.1f}', f'{build.metric} {build.value:.4f}',
+         f'{build.lost:.4f}', '' if build.refused else str(build.model)] for build in done])
+    print(f'largest difference of fp32 from PyTorch {done[0].max_difference:.1e}, on noise and '
+          f'{done[0].compared_frames} photographs')
+    refused = [build.refused for build in done if build.refused]
+    for reason in refused:
+        console.print('[red]not written:[/red] ' + escape(reason), soft_wrap=True)
+    if refused:
+        raise typer.Exit(1)
 
 
 @app.command()

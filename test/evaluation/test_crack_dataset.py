@@ -107,3 +107,17 @@ def test_images_are_rgb(tmp_path):
         cv2.imwrite(str(tmp_path / kind / 'a.png'), red)
     image, _ = CrackDataset.read(tmp_path).images[0].read()
     assert image[0, 0].tolist() == [255, 0, 0]
+
+
+def test_distractor_masks_are_read_where_they_are(folder):
+    picture(folder / 'masks_distractor' / 'b.png', True)
+    without, with_one = CrackDataset.read(folder).images
+    assert without.read_distractor() is None
+    assert with_one.read_distractor().sum() == 2 * 24
+
+
+def test_a_distractor_mask_of_another_size_is_refused(indexed):
+    picture(indexed / 'wall' / 'masks_distractor' / 'a.png', True, (12, 16))
+    image, = CrackDataset.read(indexed).select('train').images
+    with pytest.raises(DatasetError, match='mask is 12x16, the label is 24x16'):
+        image.read_distractor()

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tunnel_crack_ros.evaluation.weighted_scores import weighted_roc_auc
+
 
 @dataclass(frozen=True, slots=True)
 class PixelCounts:
@@ -82,13 +84,9 @@ def roc_auc(probabilities: Sequence[float], labels: Sequence[bool]) -> float:
     :param labels: whether each frame shows a crack.
     :return: 0..1; NaN when only one class is there.
     """
-    scores, truth = np.asarray(probabilities, float), np.asarray(labels, bool)
-    positives, negatives = int(truth.sum()), int((~truth).sum())
-    if not positives or not negatives:
-        return float('nan')
-    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place]     # mean rank of each tie
-    return float((ranks[truth].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    weights = np.ones((1, len(labels)))
+    return float(weighted_roc_auc(np.asarray(probabilities, float), np.asarray(labels, bool),
+                                  weights)[0])
 
 
 def _ratio(part: int, whole: int) -> float:
