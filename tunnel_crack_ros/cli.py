@@ -41,6 +41,8 @@ ClassifierName = Annotated[str, typer.Option(help='Model name or file; default: 
 SegmenterName = Annotated[str, typer.Option(help='Model name or file; default: built in.')]
 ModelSetName = Annotated[str, typer.Option(
     help='edge (light, default) or paper: both models. One named by itself wins.')]
+ModelSetName = Annotated[str, typer.Option(
+    help='edge (light, default) or paper: both models. One named by itself wins.')]
 ScoredClassifier = Annotated[str, typer.Option(
     help='Model name, .onnx or .best.pt; default: built in.')]
 ScoredSegmenter = Annotated[str, typer.Option(
@@ -72,6 +74,7 @@ def process(
         path: Annotated[Path, typer.Argument(help='Image, folder of images, video or bag.')],
         out: Annotated[Path, typer.Option(help='Folder for the results.')] = Path('results'),
         models: ModelSetName = '',
+        models: ModelSetName = '',
         classifier: ClassifierName = '',
         segmenter: SegmenterName = '',
         classifier_threshold: Annotated[float | None, typer.Option(
@@ -100,6 +103,7 @@ def process(
         from tunnel_crack_ros.inspection.sources import open_source
         from tunnel_crack_ros.vision import CrackClassifier, CrackSegmenter, Model, QualityGate
         from tunnel_crack_ros.vision.model_folder import model_set
+        chosen = model_set(models)
         chosen = model_set(models)
         source = open_source(path, topic or [])
         inspector = Inspector(
