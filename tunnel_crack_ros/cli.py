@@ -41,8 +41,6 @@ ClassifierName = Annotated[str, typer.Option(help='Model name or file; default: 
 SegmenterName = Annotated[str, typer.Option(help='Model name or file; default: built in.')]
 ModelSetName = Annotated[str, typer.Option(
     help='edge (light, default) or paper: both models. One named by itself wins.')]
-ModelSetName = Annotated[str, typer.Option(
-    help='edge (light, default) or paper: both models. One named by itself wins.')]
 ScoredClassifier = Annotated[str, typer.Option(
     help='Model name, .onnx or .best.pt; default: built in.')]
 ScoredSegmenter = Annotated[str, typer.Option(
@@ -74,7 +72,6 @@ def process(
         path: Annotated[Path, typer.Argument(help='Image, folder of images, video or bag.')],
         out: Annotated[Path, typer.Option(help='Folder for the results.')] = Path('results'),
         models: ModelSetName = '',
-        models: ModelSetName = '',
         classifier: ClassifierName = '',
         segmenter: SegmenterName = '',
         classifier_threshold: Annotated[float | None, typer.Option(
@@ -103,7 +100,6 @@ def process(
         from tunnel_crack_ros.inspection.sources import open_source
         from tunnel_crack_ros.vision import CrackClassifier, CrackSegmenter, Model, QualityGate
         from tunnel_crack_ros.vision.model_folder import model_set
-        chosen = model_set(models)
         chosen = model_set(models)
         source = open_source(path, topic or [])
         inspector = Inspector(
@@ -157,6 +153,7 @@ def evaluate(
         split: Annotated[str, typer.Option(help='train, val or test.')] = 'test',
         source: Annotated[list[str] | None, typer.Option(
             help='Only this source; may be given again. Default: all but asphalt.')] = None,
+        models: ModelSetName = '',
         classifier: ScoredClassifier = '',
         segmenter: ScoredSegmenter = '',
         only: Annotated[str | None, typer.Option(
@@ -166,9 +163,11 @@ def evaluate(
     """Score the models on labelled photographs."""
     with _one_line_errors():
         from tunnel_crack_ros.evaluation.evaluate import evaluate as score
+        from tunnel_crack_ros.vision.model_folder import model_set
+        chosen = model_set(models)
         with _bars() as bars:
-            report = score(data, split, source or None, classifier or None, segmenter or None,
-                           progress=_bar(bars, 'Evaluating'), only=only)
+            report = score(data, split, source or None, classifier or chosen.classifier,
+                           segmenter or chosen.segmenter, progress=_bar(bars, 'Evaluating'), only=only)
         if json_file is not None:
             json_file.parent.mkdir(parents=True, exist_ok=True)
             json_file.write_text(json.dumps(report.to_json_dict(), indent=1) + '\n')
