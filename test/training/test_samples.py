@@ -8,7 +8,7 @@ import torch
 from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset
 from tunnel_crack_ros.training.augment import vary_appearance
 from tunnel_crack_ros.training.distractors import add_distractors
-from tunnel_crack_ros.training.imagenet import efficientnet_lite0_weights
+from tunnel_crack_ros.training.imagenet import efficientnet_lite_weights
 from tunnel_crack_ros.training.labels import CRACK, IGNORE, NO_CRACK, paste_crack, thin_label
 from tunnel_crack_ros.training.losses import CrackLoss
 from tunnel_crack_ros.training.models import ARCHITECTURES
@@ -132,9 +132,11 @@ def test_loss_falls_to_nothing_for_a_perfect_mask():
     assert loss((20 - label * 40)[:, None], label) > 10
 
 
-def test_imagenet_weights_fill_the_whole_encoder():
-    weights = efficientnet_lite0_weights()
-    for plan in (plan for name, plan in ARCHITECTURES.items() if 'lite0' in name):
+@pytest.mark.parametrize('size', [0, 1, 2])
+def test_imagenet_weights_fill_the_whole_encoder(size):
+    weights = efficientnet_lite_weights(size)
+    for plan in (plan for name, plan in ARCHITECTURES.items()
+                 if f'lite{size}' in name):
         network = plan.build(True)
         backbone = network.encoder.model if plan.task == 'segmenter' else network
         own = backbone.state_dict()

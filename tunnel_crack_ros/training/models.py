@@ -16,7 +16,7 @@ import torch
 from torch import nn
 import torchvision
 
-from tunnel_crack_ros.training.imagenet import efficientnet_lite0_weights, load_backbone
+from tunnel_crack_ros.training.imagenet import efficientnet_lite_weights, load_backbone
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,36 +60,29 @@ def architecture(name: str) -> Architecture:
     return ARCHITECTURES[name]
 
 
-def _lite0_classifier(pretrained: bool) -> nn.Module:
-    """Logits, N x 2 (background, crack)."""
-    network: Any = timm.create_model('tf_efficientnet_lite0', num_classes=2, drop_rate=0.2)
-    if pretrained:
-        load_backbone(network, efficientnet_lite0_weights())
-    # timm's start for a head of two classes is so large that the first epoch only shrinks it
-    nn.init.normal_(network.classifier.weight, std=0.01)
-    return cast(nn.Module, network)
+def _lite_classifier(size: int) -> Callable[[bool], nn.Module]:
+    """Build an EfficientNet-Lite, logits N x 2 (background, crack)."""
+    def build(pretrained: bool) -> nn.Module:
+        network: Any = timm.create_model(f'tf_efficientnet_lite{size}', num_classes=2,
+                                         drop_rate=0.2)
+        if pretrained:
+            load_backbone(network, efficientnet_lite_weights(size))
+        # timm's start for a head of two classes is so large that the first epoch only shrinks it
+        nn.init.normal_(network.classifier.weight, std=0.01)
+        return cast(nn.Module, network)
+    return build
 
 
-def _deeplabv3plus_lite0(pretrained: bool) -> nn.Module:
-    """Logits, N x 1 x H x W."""
-    network = smp.DeepLabV3Plus('tu-tf_efficientnet_lite0', encoder_weights=None, classes=1,
-                                decoder_aspp_dropout=0.1)
-    if pretrained:
-        load_backbone(network.encoder.model, efficientnet_lite0_weights())
-    return network
-
-
-def _unet_lite0(pretrained: bool) -> nn.Module:
-    """Logits, N x 1 x H x W.
-
-    Decides at the frame's own resolution, where DeepLabV3+ decides at a quarter of it: a hairline
-    is one to three pixels wide.
-    """
-    network = smp.Unet('tu-tf_efficientnet_lite0', encoder_weights=None, classes=1,
-                       decoder_channels=(128, 64, 48, 32, 16))
-    if pretrained:
-        load_backbone(network.encoder.model, efficientnet_lite0_weights())
-    return network
+def _lite_segmenter(make: Callable[..., nn.Module], size: int,
+                    **options: Any) -> Callable[[bool], nn.Module]:
+    """Build a segmenter on EfficientNet-Lite, logits N x 1 x H x W."""
+    def build(pretrained: bool) -> nn.Module:
+        network: Any = make(f'tu-tf_efficientnet_lite{size}', encoder_weights=None, classes=1,
+                            **options)
+        if pretrained:
+            load_backbone(network.encoder.model, efficientnet_lite_weights(size))
+        return cast(nn.Module, network)
+    return build
 
 
 def _classifier(make: Callable[..., nn.Module]) -> Callable[[bool], nn.Module]:
@@ -117,23 +110,39 @@ _FRAME, _SQUARE = (512, 384), (224, 224)
 _LITE_STAGES = {'layer1': 'blocks.1', 'layer2': 'blocks.2', 'layer3': 'blocks.4',
                 'layer4': 'blocks.6'}
 
+_LITE = {layer: Tap(module) for layer, module in _LITE_STAGES.items()}
+_LITE_ENCODER = {layer: Tap(f'encoder.model.{module}') for layer, module in _LITE_STAGES.items()}
+_DEEPLABV3PLUS_LITE = (_LITE_ENCODER | {'high_level': Tap('encoder.model.blocks.6')}
+                       | _DEEPLABV3PLUS)
+# A U-Net decides at the frame's own resolution, where DeepLabV3+ decides at a quarter of it: a
+# hairline is one to three pixels wide.
+_SLIM = (128, 64, 48, 32, 16)   # channels of the decoder, deepest first
+_UNET_LITE = _LITE_ENCODER | {
+    'high_level': Tap('encoder.model.blocks.6'), 'low_level': Tap('encoder.model.blocks.0'),
+    'fused': Tap('decoder.blocks.2'), 'decoder': Tap('decoder.blocks.4')}
+_LITE_FRAME = (320, 320)
+
 ARCHITECTURES: dict[str, Architecture] = {
+    # light ones, from ImageNet weights
     'efficientnet_lite0_classifier': Architecture(
-        'EfficientNet-Lite0', 'classifier', _lite0_classifier, (320, 320),
-        {layer: Tap(module) for layer, module in _LITE_STAGES.items()}),
-    'deeplabv3plus_efficientnet_lite0_segmenter': Architecture(
-        'DeepLabV3+ with EfficientNet-Lite0', 'segmenter', _deeplabv3plus_lite0, (512, 384),
-        {layer: Tap(f'encoder.model.{module}') for layer, module in _LITE_STAGES.items()}
-        | {'high_level': Tap('encoder.model.blocks.6'),
-           'low_level': Tap('decoder.block1'),
-           'aspp': Tap('decoder.aspp'),
-           'fused': Tap('decoder.block2', of_input=True),
-           'decoder': Tap('decoder.block2')}),
+        'EfficientNet-Lite0', 'classifier', _lite_classifier(0), _LITE_FRAME, _LITE),
+    'efficientnet_lite1_classifier': Architecture(
+        'EfficientNet-Lite1', 'classifier', _lite_classifier(1), _LITE_FRAME, _LITE),
+    'efficientnet_lite2_classifier': Architecture(
+        'EfficientNet-Lite2', 'classifier', _lite_classifier(2), _LITE_FRAME, _LITE),
     'unet_efficientnet_lite0_segmenter': Architecture(
-        'U-Net with EfficientNet-Lite0', 'segmenter', _unet_lite0, (512, 384),
-        {layer: Tap(f'encoder.model.{module}') for layer, module in _LITE_STAGES.items()}
-        | {'high_level': Tap('encoder.model.blocks.6'), 'low_level': Tap('encoder.model.blocks.0'),
-           'fused': Tap('decoder.blocks.2'), 'decoder': Tap('decoder.blocks.4')}),
+        'U-Net with EfficientNet-Lite0', 'segmenter',
+        _lite_segmenter(smp.Unet, 0, decoder_channels=_SLIM), _FRAME, _UNET_LITE),
+    'unet_efficientnet_lite1_segmenter': Architecture(
+        'U-Net with EfficientNet-Lite1', 'segmenter',
+        _lite_segmenter(smp.Unet, 1, decoder_channels=_SLIM), _FRAME, _UNET_LITE),
+    'unet_efficientnet_lite2_segmenter': Architecture(
+        'U-Net with EfficientNet-Lite2', 'segmenter',
+        _lite_segmenter(smp.Unet, 2, decoder_channels=_SLIM), _FRAME, _UNET_LITE),
+    'deeplabv3plus_efficientnet_lite0_segmenter': Architecture(
+        'DeepLabV3+ with EfficientNet-Lite0', 'segmenter',
+        _lite_segmenter(smp.DeepLabV3Plus, 0, decoder_aspp_dropout=0.1), _FRAME,
+        _DEEPLABV3PLUS_LITE),
     # the paper's Table 2
     'densenet169_classifier': Architecture(
         'DenseNet-169', 'classifier', _classifier(torchvision.models.densenet169), _SQUARE,
@@ -168,10 +177,14 @@ ARCHITECTURES: dict[str, Architecture] = {
         'U-Net with VGG-13', 'segmenter', _segmenter(smp.Unet, 'vgg13'), _FRAME),
     'unetplusplus_vgg13_segmenter': Architecture(
         'U-Net++ with VGG-13', 'segmenter', _segmenter(smp.UnetPlusPlus, 'vgg13'), _FRAME),
-    # light ones
+    # light ones, from nothing
     'mobilenet_v3_classifier': Architecture(
         'MobileNetV3-Large', 'classifier', _classifier(torchvision.models.mobilenet_v3_large),
         _SQUARE),
+    'deeplabv3plus_mobilenet_v3_segmenter': Architecture(
+        'DeepLabV3+ with MobileNetV3', 'segmenter',
+        _segmenter(smp.DeepLabV3Plus, 'tu-mobilenetv3_large_100',
+                   decoder_atrous_rates=_PAPER_RATES), _FRAME, _DEEPLABV3PLUS),
     'deeplabv3plus_resnet18_segmenter': Architecture(
         'DeepLabV3+ with ResNet-18', 'segmenter',
         _segmenter(smp.DeepLabV3Plus, 'resnet18', decoder_atrous_rates=_PAPER_RATES), _FRAME,
