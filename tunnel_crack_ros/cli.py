@@ -167,7 +167,8 @@ def evaluate(
         chosen = model_set(models)
         with _bars() as bars:
             report = score(data, split, source or None, classifier or chosen.classifier,
-                           segmenter or chosen.segmenter, progress=_bar(bars, 'Evaluating'), only=only)
+                           segmenter or chosen.segmenter,
+                           progress=_bar(bars, 'Evaluating'), only=only)
         if json_file is not None:
             json_file.parent.mkdir(parents=True, exist_ok=True)
             json_file.write_text(json.dumps(report.to_json_dict(), indent=1) + '\n')

@@ -195,7 +195,8 @@ def _inputs(plan: Architecture, frames: Sequence[CrackImage]) -> list[npt.NDArra
     if plan.task == 'segmenter':
         shapes += [(1, 96, 160), (2, 352, 224)]
     noise = [rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in shapes]
-    return noise + [fit(*frame.read(), (width, height))[0][np.newaxis] for frame in frames]
+    pictures = [fit(*frame.read(), (width, height))[0] for frame in frames]
+    return noise + [np.ascontiguousarray(picture)[np.newaxis] for picture in pictures]
 
 
 def _tensor_name(tap: Tap) -> str:
