@@ -96,7 +96,7 @@ def test_cracks_are_measured_in_both_units(processed):
         assert line['scale_source'] == 'PARAMETER'
         assert float(line['length_mm']) == pytest.approx(float(line['length_px']) / 2, abs=0.01)
     said = json.loads((out / 'cracks.json').read_text())
-    assert said['segmenter'].startswith(SEGMENTER + '@')
+    assert said['segmenter'].startswith(SEGMENTER)
     assert sum(len(frame['cracks']) for frame in said['frames']) == len(lines) \
         == said['summary']['cracks']
     assert len(said['frames'][0]['cracks'][0]['centre_line_x_y_width_px']) > 10

@@ -9,7 +9,7 @@ import pytest
 from sensor_msgs.msg import Image
 from tunnel_crack_msgs.msg import FrameVerdict
 
-from tunnel_crack_ros.vision.model_folder import find_card, SEGMENTER
+from tunnel_crack_ros.vision.model_folder import CLASSIFIER, find_card, SEGMENTER
 
 
 def test_a_node_starts_itself(start, toy):
@@ -17,7 +17,7 @@ def test_a_node_starts_itself(start, toy):
     status = node.diagnosed(lambda s: s.message == 'running', 'running')
     assert status.level == DiagnosticStatus.OK
     told = {pair.key: pair.value for pair in status.values}
-    assert told['model'].startswith('efficientnet_lite0_classifier@')
+    assert told['model'].startswith(CLASSIFIER)
     assert told['provider'] == 'cpu'
     assert told['precision'] == 'fp32'
 

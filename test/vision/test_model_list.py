@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tunnel_crack models` shows every model with its size and score, and finds the broken ones."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from tunnel_crack_ros.cli import app
+from tunnel_crack_ros.vision import model_list
+from tunnel_crack_ros.vision.model_folder import ENVIRONMENT
+from tunnel_crack_ros.vision.model_list import list_models, missing_of_sets
+
+
+@pytest.fixture
+def folder(toy_models, tmp_path, monkeypatch):
+    """Make a folder with a good model and one whose file was changed, and no other folder."""
+    metrics = [{'name': 'iou', 'value': 0.5, 'data': 'drawn', 'split': 'val', 'images': 9}]
+    toy_models.write_model(tmp_path, 'segmenter', precision='int8', metrics=metrics)
+    broken = toy_models.write_model(tmp_path, 'classifier')
+    broken.write_bytes(broken.read_bytes() + b' ')
+    monkeypatch.setenv(ENVIRONMENT, str(tmp_path))
+    monkeypatch.setattr(model_list, 'model_folders', lambda: [tmp_path])
+    return tmp_path
+
+
+def test_models_are_listed_and_verified(toy_models, folder):
+    found = {model.task: model for model in list_models()}
+    good, broken = found['segmenter'], found['classifier']
+    assert good.is_ok and good.provider == 'cpu'
+    assert (good.name, good.precision, good.sets) == (
+        toy_models.NAMES['segmenter'], 'int8', ['edge'])
+    assert good.headline == 'iou 0.500 (val, 9)'
+    assert good.megabytes == round((folder / f'{good.name}.onnx').stat().st_size / 1e6, 1)
+    assert not broken.is_ok and 'SHA-256 is' in broken.state
+    assert broken.provider == '' and broken.headline == ''
+
+
+def test_a_broken_model_fails_the_command(folder):
+    result = CliRunner().invoke(app, ['models'])
+    assert result.exit_code == 1
+    assert '1 models do not fit their cards' in result.output
+    listed = json.loads(CliRunner().invoke(app, ['models', '--json']).stdout)
+    assert {model['state'] == 'ok' for model in listed} == {True, False}
+    assert {'sha256', 'metrics', 'licences', 'megabytes', 'sets'} <= set(listed[0])
+
+
+def test_sets_that_lack_a_model_are_named(toy_models, monkeypatch):
+    from tunnel_crack_ros.vision.model_folder import ModelSet, SETS
+    monkeypatch.setitem(SETS, 'huge', ModelSet(toy_models.NAMES['classifier'], 'absent'))
+    assert missing_of_sets()['huge'] == ['absent']
+    assert 'edge' not in missing_of_sets()
