@@ -58,7 +58,8 @@ class Validation:
 
 
 def validate_classifier(network: nn.Module, images: Sequence[CrackImage],
-                        size: tuple[int, int], device: torch.device) -> Validation:
+                        size: tuple[int, int], device: torch.device,
+                        threshold: float | None = None) -> Validation:
     """Score frames, and crack-free crops of the cracked ones.
 
     Frames without crack come from few places; the crops show whether the network sees the crack
@@ -68,6 +69,7 @@ def validate_classifier(network: nn.Module, images: Sequence[CrackImage],
     :param network: logits, N x 2.
     :param images: validation frames of both labels.
     :param size: width and height of the input, px.
+    :param threshold: the one to take instead of the best.
     """
     frames = _probabilities(network, (fit(*image.read(), size)[0] for image in images), device)
     crops = _probabilities(
@@ -76,7 +78,8 @@ def validate_classifier(network: nn.Module, images: Sequence[CrackImage],
     of_crops = [probability for probability, label in zip(frames, labels) if label]
     everything = frames + crops
     every_label = labels + [False] * len(crops)
-    threshold = best_balanced_threshold(everything, every_label)
+    if threshold is None:
+        threshold = best_balanced_threshold(everything, every_label)
     auc_frames = roc_auc(frames, labels)
     auc_crops = roc_auc(of_crops + crops, [True] * len(of_crops) + [False] * len(crops))
     metrics = [
@@ -98,12 +101,13 @@ def validate_classifier(network: nn.Module, images: Sequence[CrackImage],
 
 
 def validate_segmenter(network: nn.Module, images: Sequence[CrackImage],
-                       device: torch.device) -> Validation:
+                       device: torch.device, threshold: float | None = None) -> Validation:
     """Score whole images at their own size.
 
     :param network: logits, N x 1 x H x W.
     :param images: validation images; those without crack count as false alarms when more than
         50 px are marked.
+    :param threshold: the one to take instead of the best, rounded to a 101st.
     :return: the threshold with the best F1 less what false alarms exceed 5 %; that difference is
         the score. F1 is pooled over the pixels of each source, and the mean of the sources of
         concrete with careful labels is taken (of all where there are none); false alarms are the
@@ -128,6 +132,8 @@ def validate_segmenter(network: nn.Module, images: Sequence[CrackImage],
         _LEVELS)
     worth = f1 - np.maximum(excess, 0.0)
     best = int(np.argmax(worth))
+    if threshold is not None:
+        best = min(max(round(threshold * (_LEVELS + 1)) - 1, 0), _LEVELS - 1)
     at_best = np.sum([found[:, best] for found in counts.values()], axis=0)
     total = PixelCounts(*(int(value) for value in at_best))
     cracked = sum(image.has_crack for image in images)
