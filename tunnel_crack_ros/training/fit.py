@@ -24,6 +24,7 @@ from tunnel_crack_ros.training.models import Architecture, architecture, Normali
 from tunnel_crack_ros.training.recipes import OURS, Recipe
 from tunnel_crack_ros.training.samples import CropSamples, FrameSamples
 from tunnel_crack_ros.training.simulated import simulated_images
+from tunnel_crack_ros.training.tensorboard_curves import TensorBoardCurves
 from tunnel_crack_ros.training.validation import (
     validate_classifier,
     validate_segmenter,
@@ -54,8 +55,8 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
           on_epoch: Callable[[Epoch], None] | None = None) -> Path:
     """Train a network and keep the weights of its best epoch.
 
-    Files in `out`: `<model>.best.pt` (for `export`), `<model>.last.pt` (for `resume`) and
-    `<model>.curves.csv`.
+    Files in `out`: `<model>.best.pt` (for `export`), `<model>.last.pt` (for `resume`),
+    `<model>.curves.csv` and `tensorboard/<model>`.
 
     :param model: name in `models.ARCHITECTURES`.
     :param data: folder that `CrackDataset` reads. Without splits of its own, every tenth group is
@@ -78,7 +79,7 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
     plan = architecture(model)
     recipe = recipe or OURS[plan.task]
     out.mkdir(parents=True, exist_ok=True)
-    training, validating = _split(data, recipe, simulated, without_crack, out)
+    training, validating = split_images(data, recipe, simulated, without_crack, out)
     torch.manual_seed(seed)
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     network = plan.build(pretrained and start_from is None)
@@ -94,15 +95,19 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
         first_epoch, best_score = state['epoch'], state['best_score']
     training_data = count_sources(training)
     total = recipe.epochs * run.steps_per_epoch
+    curves = TensorBoardCurves(out / 'tensorboard' / model, first_epoch * run.steps_per_epoch)
     for number in range(first_epoch, recipe.epochs):
         start = time.monotonic()
         samples.set_epoch(number)
         torch.manual_seed(seed * 100_003 + number)      # dropout, the same after a resume
         losses = []
         for images, *labels in DataLoader(samples, recipe.batch_size, drop_last=True):
+            learning_rate = run.learning_rate
             losses.append(run.step(images, *labels))
+            steps_done = number * run.steps_per_epoch + len(losses)
+            curves.step(steps_done, losses[-1], learning_rate)
             if on_step:
-                on_step(number * run.steps_per_epoch + len(losses), total, losses[-1])
+                on_step(steps_done, total, losses[-1])
         due = (number + 1) % recipe.validate_every == 0 or number + 1 == recipe.epochs
         validation = run.validate(validating) if due else None
         score = -math.inf
@@ -112,16 +117,18 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
         is_best = score > best_score
         if validation is not None and is_best:
             best_score = score
-            torch.save({'model': model, 'network': run.average.module.state_dict(),
-                        'validation': validation.to_dict(), 'training_data': training_data,
-                        'recipe': _plain(recipe), 'seed': seed, 'epoch': number + 1}, best)
-        torch.save({'model': model, 'run': run.state_dict(), 'epoch': number + 1,
-                    'best_score': best_score}, last)
+            _save({'model': model, 'network': run.average.module.state_dict(),
+                   'validation': validation.to_dict(), 'training_data': training_data,
+                   'recipe': _plain(recipe), 'seed': seed, 'epoch': number + 1}, best)
+        _save({'model': model, 'run': run.state_dict(), 'epoch': number + 1,
+               'best_score': best_score}, last)
         epoch = Epoch(number + 1, recipe.epochs, sum(losses) / len(losses),
                       time.monotonic() - start, validation, is_best)
         _write_curve(out / f'{model}.curves.csv', epoch)
+        curves.epoch((number + 1) * run.steps_per_epoch, epoch.loss, validation)
         if on_epoch:
             on_epoch(epoch)
+    curves.close()
     return best
 
 
@@ -137,6 +144,13 @@ def read_checkpoint(path: Path, model: str | None = None) -> dict[str, Any]:
     if model is not None and state.get('model') != model:
         raise ValueError(f"{path} is a checkpoint of {state.get('model')}; expected {model}")
     return state
+
+
+def _save(state: dict[str, Any], path: Path) -> None:
+    # whoever stops the run while it writes keeps the checkpoint before
+    unfinished = path.with_suffix('.unfinished')
+    torch.save(state, unfinished)
+    unfinished.replace(path)
 
 
 def count_sources(images: list[CrackImage]) -> dict[str, int]:
@@ -171,6 +185,10 @@ class _Run:
             self._optimiser, lambda step: _rate(recipe, step, steps_per_epoch))
         self._loss = _loss(plan.task, recipe)
         self._normalise = Normalise()
+
+    @property
+    def learning_rate(self) -> float:
+        return float(self._schedule.get_last_lr()[0])
 
     def step(self, images: torch.Tensor, labels: torch.Tensor,
              cells: torch.Tensor | None = None) -> float:
@@ -246,8 +264,9 @@ def _loss(task: str, recipe: Recipe) -> nn.Module:
     return DiceLoss() if recipe.loss == 'paper' else CrackLoss(recipe.silence)
 
 
-def _split(data: Path, recipe: Recipe, simulated: int, without_crack: Sequence[Path],
-           out: Path) -> tuple[list[CrackImage], list[CrackImage]]:
+def split_images(data: Path, recipe: Recipe, simulated: int, without_crack: Sequence[Path],
+                 out: Path) -> tuple[list[CrackImage], list[CrackImage]]:
+    """List what a run trains on and what validates it; the parameters are those of `train`."""
     photographs = CrackDataset.read(data)
     if photographs.has_splits:
         training = list(photographs.select('train').images)
