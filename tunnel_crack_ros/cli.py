@@ -158,6 +158,10 @@ def evaluate(
         segmenter: ScoredSegmenter = '',
         only: Annotated[str | None, typer.Option(
             help='classifier or segmenter: run this stage alone.')] = None,
+        figures: Annotated[Path | None, typer.Option(
+            help='Folder for pictures of what the models said.')] = None,
+        beside: Annotated[list[str] | None, typer.Option(
+            help='Further model for the figures; may be given again.')] = None,
         json_file: Annotated[Path | None, typer.Option(
             '--json', help='Write the numbers to this file.')] = None) -> None:
     """Score the models on labelled photographs."""
@@ -166,14 +170,20 @@ def evaluate(
         from tunnel_crack_ros.vision.model_folder import model_set
         chosen = model_set(models)
         with _bars() as bars:
-            report = score(data, split, source or None, classifier or chosen.classifier,
-                           segmenter or chosen.segmenter,
+            judge, outliner = classifier or chosen.classifier, segmenter or chosen.segmenter
+            report = score(data, split, source or None, judge, outliner,
                            progress=_bar(bars, 'Evaluating'), only=only)
         if json_file is not None:
             json_file.parent.mkdir(parents=True, exist_ok=True)
             json_file.write_text(json.dumps(report.to_json_dict(), indent=1) + '\n')
+        drawn: list[Path] = []
+        if figures is not None:
+            from tunnel_crack_ros.evaluation.draw_evaluation import draw_evaluation
+            drawn = draw_evaluation(report, figures, [judge, outliner, *(beside or ())])
     for table in report.tables():
         output.print(table)
+    if drawn:
+        print('  '.join(map(str, drawn)))
 
 
 @app.command()
