@@ -46,11 +46,13 @@ def text_width(text: str) -> int:
 
 
 def caption(text: str, width: int, colour: Colour = BLACK) -> Picture:
-    """Return a strip with one line of text; one too long loses its end."""
+    """Return a strip with one line of text; one too long loses its middle."""
     strip = blank(width, LINE_PX)
-    while text_width(text) > width - 4 and len(text) > 3:
-        text = text[:-3].rstrip('.') + '..'
-    write(strip, text, (2, LINE_PX - 6), colour)
+    shown, kept = text, len(text)
+    while text_width(shown) > width - 4 and kept > 2:
+        kept -= 1
+        shown = f'{text[:kept - kept // 2]}..{text[len(text) - kept // 2:]}'
+    write(strip, shown, (2, LINE_PX - 6), colour)
     return strip
 
 

@@ -32,7 +32,8 @@ Line = Sequence[tuple[float, float]]
 def line_chart(lines: Mapping[str, Line], title: str, x_title: str, *,
                size: tuple[int, int] = (560, 400), x_range: tuple[float, float] | None = None,
                y_range: tuple[float, float] | None = None,
-               marks: Mapping[str, tuple[float, float]] | None = None) -> Picture:
+               marks: Mapping[str, tuple[float, float]] | None = None,
+               whole_x: bool = False) -> Picture:
     """Draw lines over common axes.
 
     :param lines: name -> points (x, y), x rising; a line of one point is a dot.
@@ -40,6 +41,7 @@ def line_chart(lines: Mapping[str, Line], title: str, x_title: str, *,
     :param x_range: ends of the axis; None: those of the points.
     :param y_range: likewise.
     :param marks: name of a line -> a point on it to be marked by a ring.
+    :param whole_x: no fractions on the x axis (epochs).
     """
     width, height = size
     points = [point for line in lines.values() for point in line]
@@ -54,7 +56,7 @@ def line_chart(lines: Mapping[str, Line], title: str, x_title: str, *,
         return (box[0] + (x - x_axis[0]) / (x_axis[1] - x_axis[0]) * (box[2] - box[0]),
                 box[3] - (y - y_axis[0]) / (y_axis[1] - y_axis[0]) * (box[3] - box[1]))
 
-    for x in _ticks(*x_axis):
+    for x in _ticks(*x_axis, least=1.0 if whole_x else 0.0):
         column = round(place(x, y_axis[0])[0])
         cv2.line(chart, (column, box[1]), (column, box[3]), (230, 230, 230), 1)
         write(chart, f'{x:g}', (column - text_width(f'{x:g}') // 2, box[3] + 18), GREY)
@@ -98,8 +100,8 @@ def _axis(wanted: tuple[float, float] | None, values: Sequence[float]) -> tuple[
     return low - margin, high + margin
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    rough = (high - low) / _TICKS
+def _ticks(low: float, high: float, least: float = 0.0) -> list[float]:
+    rough = max((high - low) / _TICKS, least)
     power = 10 ** math.floor(math.log10(rough))
     step = next(power * times for times in (1, 2, 5, 10) if power * times >= rough)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)

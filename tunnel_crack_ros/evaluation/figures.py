@@ -103,8 +103,10 @@ def draw_curves(curves: Mapping[str, Path], path: Path) -> Path:
     for title, file in curves.items():
         losses[title] = _column(file, 'loss')
         scores[title] = _column(file, 'validation_score')
-    charts = [line_chart(losses, 'training loss', 'epoch'),
-              line_chart(scores, 'score on validation data', 'epoch')]
+    last = max((epoch for line in losses.values() for epoch, _ in line), default=1.0)
+    charts = [line_chart(lines, title, 'epoch', x_range=(0.0, last + 0.5), whole_x=True)
+              for lines, title in ((losses, 'training loss'),
+                                   (scores, 'score on validation data'))]
     return save(stacked([sheet([charts]), legend(list(curves), charts[0].shape[1])]), path)
 
 
