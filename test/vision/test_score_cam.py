@@ -1,0 +1,399 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Score-CAM against a plain float64 computation of its equations, on a network that is one."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+import time
+
+import cv2
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper, TensorProto
+import onnxruntime
+import pytest
+
+from tunnel_crack_ros.vision import Crack, CrackSegmenter, measure_cracks, Model, ModelError
+from tunnel_crack_ros.vision.explain.graph_outputs import with_outputs
+from tunnel_crack_ros.vision.explain.heat_map import draw_heat_map
+from tunnel_crack_ros.vision.explain.interpolation import Interpolation
+from tunnel_crack_ros.vision.explain.layer import Layer, rank_correlation
+from tunnel_crack_ros.vision.explain.region import region_of_crack
+from tunnel_crack_ros.vision.model_card import ModelCard
+from tunnel_crack_ros.vision.model_folder import CLASSIFIER, find_card, SEGMENTER
+from tunnel_crack_ros.vision.score_cam import ScoreCam
+
+CHANNELS = {'early': 12, 'deep': 40}
+
+
+def write_network(folder, task='segmenter', dead=False) -> str:
+    """Write a small convolutional network with two layers to look at.
+
+    :param dead: the deep layer's first channel is constant.
+    """
+    rng = np.random.default_rng(5)
+    early, deep = CHANNELS['early'], CHANNELS['deep']
+    values = {
+        'scale': np.float32(1 / 128), 'shift': np.float32(127),
+        'w1': rng.normal(0, 0.4, (early, 3, 3, 3)), 'b1': rng.normal(0, 0.2, early),
+        'w2': rng.normal(0, 0.25, (deep, early, 3, 3)), 'b2': rng.normal(0, 0.2, deep),
+        'w3': rng.normal(0, 0.3, (1 if task == 'segmenter' else 2, deep, 1, 1))}
+    if dead:
+        values['w2'][0], values['b2'][0] = 0.0, 0.7
+    node = helper.make_node
+    nodes = [
+        node('Transpose', ['image'], ['t'], perm=[0, 3, 1, 2]),
+        node('Cast', ['t'], ['f'], to=TensorProto.FLOAT),
+        node('Sub', ['f', 'shift'], ['c']), node('Mul', ['c', 'scale'], ['x']),
+        node('Conv', ['x', 'w1', 'b1'], ['a1'], strides=[2, 2], pads=[1, 1, 1, 1]),
+        node('Relu', ['a1'], ['early_out']),
+        node('Conv', ['early_out', 'w2', 'b2'], ['deep_out'], strides=[2, 2], pads=[1, 1, 1, 1]),
+        node('Relu', ['deep_out'], ['r']), node('Conv', ['r', 'w3'], ['small'])]
+    if task == 'segmenter':
+        values['scales'] = np.array([1, 1, 4, 4], np.float32)
+        values['axis'] = np.array([1], np.int64)
+        nodes += [node('Resize', ['small', '', 'scales'], ['large'], mode='linear'),
+                  node('Squeeze', ['large', 'axis'], ['logit']),
+                  node('Sigmoid', ['logit'], ['confidence'])]
+        output, shape = 'confidence', ['N', 'H', 'W']
+    else:
+        nodes += [node('GlobalAveragePool', ['small'], ['mean']), node('Flatten', ['mean'], ['l']),
+                  node('Softmax', ['l'], ['probabilities'], axis=1)]
+        output, shape = 'probabilities', ['N', 2]
+    tensors = [numpy_helper.from_array(
+        np.asarray(v, None if np.asarray(v).dtype == np.int64 else np.float32), k)
+        for k, v in values.items()]
+    graph = helper.make_graph(
+        nodes, 'net', [helper.make_tensor_value_info('image', TensorProto.UINT8,
+                                                     ['N', 'H', 'W', 3])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)], tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
+    onnx.checker.check_model(model, full_check=True)
+    name = f"{task}{'_dead' if dead else ''}"
+    file = folder / f'{name}.onnx'
+    onnx.save(model, file)
+    ModelCard(name=name, file=file.name, sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+              task=task, architecture='toy', classes=['background', 'crack'],
+              input_size=(96, 64), threshold=0.5, precision='fp32', version='0.1.0',
+              taps={'early': 'early_out', 'deep': 'deep_out', 'again': 'deep_out'},
+              ).write(file.with_suffix('.yaml'))
+    return str(file)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp('networks')
+
+
+@pytest.fixture(scope='module')
+def segmenter(folder) -> Model:
+    return Model.load(write_network(folder), with_taps=True)
+
+
+@pytest.fixture(scope='module')
+def frame() -> np.ndarray:
+    """Return 64 x 96 px of smooth colours with a dark line."""
+    noise = np.random.default_rng(2).uniform(60, 220, (8, 12, 3)).astype(np.float32)
+    frame = cv2.resize(noise, (96, 64), interpolation=cv2.INTER_CUBIC).clip(0, 255)
+    cv2.line(frame, (5, 10), (80, 55), (15, 15, 15), 3)
+    return frame.astype(np.uint8)
+
+
+def reference(path: str | Path, frame: np.ndarray, layer: str, baseline: np.ndarray,
+              region: np.ndarray | None) -> np.ndarray:
+    """Return L of equations 1 to 4 in float64, at the frame's size; frame as large as the input.
+
+    The session is another one, of the file on disk.
+    """
+    card = ModelCard.read(Path(path).with_suffix('.yaml'))
+    tap = card.taps[layer]
+    graph = onnx.load(path)
+    graph.graph.output.append(onnx.ValueInfoProto(name=tap))
+    session = onnxruntime.InferenceSession(graph.SerializeToString(),
+                                           providers=['CPUExecutionProvider'])
+    answer = 'confidence' if card.task == 'segmenter' else 'probabilities'
+
+    def f(x: np.ndarray) -> float:
+        pixels = np.floor(x + 0.5).clip(0, 255).astype(np.uint8)
+        found = session.run([answer], {'image': pixels[np.newaxis]})[0][0].astype(np.float64)
+        return found[1] if region is None else found[region].mean()
+
+    activations = session.run([tap], {'image': frame[np.newaxis]})[0][0].astype(np.float64)
+    x, low_res = frame.astype(np.float64), np.zeros(activations.shape[1:])
+    for channel in activations:
+        up = bilinear(channel, frame.shape[:2])
+        if up.max() - up.min() < 1e-9:
+            continue
+        h = ((up - up.min()) / (up.max() - up.min()))[:, :, np.newaxis]
+        low_res += (f(baseline + (x - baseline) * h) - f(baseline)) * channel
+    return bilinear(np.maximum(low_res, 0.0), frame.shape[:2])
+
+
+def bilinear(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Enlarge in float64: samples stand for the middles of pixels, borders are repeated."""
+    for axis in (0, 1):
+        count = values.shape[axis]
+        places = np.clip((np.arange(size[axis]) + 0.5) * count / size[axis] - 0.5, 0, count - 1)
+        below = np.minimum(places.astype(int), max(count - 2, 0))
+        part = (places - below).reshape((-1, 1) if axis == 0 else (1, -1))
+        values = np.take(values, below, axis) * (1 - part) + \
+            np.take(values, np.minimum(below + 1, count - 1), axis) * part
+    return values
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+
+
+def baselines(frame: np.ndarray) -> dict[str, np.ndarray]:
+    x = frame.astype(np.float64)
+    return {'black': np.zeros_like(x), 'mean': np.broadcast_to(x.mean((0, 1)), x.shape),
+            'blurred': cv2.GaussianBlur(x, (0, 0), 8.0, borderType=cv2.BORDER_REFLECT)}
+
+
+@pytest.mark.parametrize('kind', ['black', 'mean', 'blurred'])
+@pytest.mark.parametrize('layer', ['early', 'deep'])
+def test_exact_maps_are_those_of_the_equations(folder, segmenter, frame, layer, kind):
+    region = segmenter.run(frame[np.newaxis])[0] >= 0.5
+    assert 0.02 < region.mean() < 0.98
+    found = ScoreCam(segmenter, baseline=kind).explain(frame, [layer], method='exact')
+    expected = reference(folder / 'segmenter.onnx', frame, layer, baselines(frame)[kind], region)
+    heat, = found.heat_maps
+    assert expected.max() > 0
+    # float32 and float64, at times on two sides of the middle between two whole pixel values
+    assert correlation(heat.values, expected) > 0.9999
+    assert heat.values.max() == pytest.approx(1.0)
+    assert heat.values.min() >= 0.0
+    assert (heat.scored, heat.passes, heat.fidelity) == (CHANNELS[layer], CHANNELS[layer], 1.0)
+    assert found.complete
+
+
+def test_a_classifiers_maps_are_those_of_the_equations(folder):
+    model = Model.load(write_network(folder, 'classifier'), with_taps=True)
+    frame = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
+    heat, = ScoreCam(model).explain(frame, ['deep'], method='exact').heat_maps
+    expected = reference(folder / 'classifier.onnx', frame, 'deep', np.zeros(frame.shape), None)
+    assert correlation(heat.values, expected) > 0.999
+    fast, = ScoreCam(model, share=0.5).explain(frame, ['deep']).heat_maps
+    assert rank_correlation(fast.values, heat.values) > 0.8
+
+
+def test_the_shipped_segmenter_is_explained_as_the_equations_say():
+    model = Model.load(SEGMENTER, with_taps=True)
+    frame = np.full((64, 96, 3), 170, np.uint8)
+    frame += np.random.default_rng(3).integers(0, 30, frame.shape[:2] + (1,), dtype=np.uint8)
+    cv2.line(frame, (5, 10), (85, 50), (30, 30, 30), 2)
+    region = np.zeros(frame.shape[:2], bool)
+    region[8:56, 4:88] = True
+    layer = list(model.card.taps)[1]
+    heat, = ScoreCam(model).explain(frame, [layer], method='exact', region=region).heat_maps
+    expected = reference(find_card(SEGMENTER).with_suffix('.onnx'), frame, layer,
+                         np.zeros(frame.shape), region)
+    assert expected.max() > 0
+    assert correlation(heat.values, expected) > 0.999
+
+
+def test_every_tap_of_the_shipped_models_can_be_explained():
+    for name in (SEGMENTER, CLASSIFIER):
+        model = Model.load(name, with_taps=True)
+        frame = np.random.default_rng(1).integers(60, 200, (64, 96, 3), dtype=np.uint8)
+        found = ScoreCam(model).explain(frame, deadline_s=0.0)
+        assert [heat.layer for heat in found.heat_maps] == list(model.card.taps)
+        for heat in found.heat_maps:
+            assert heat.values.shape == (64, 96)
+            assert np.isfinite(heat.values).all()
+
+
+def test_a_constant_channel_costs_no_pass_and_makes_no_nan(folder, frame):
+    model = Model.load(write_network(folder, dead=True), with_taps=True)
+    found = ScoreCam(model).explain(frame, ['deep'], method='exact')
+    heat, = found.heat_maps
+    assert heat.channels == heat.passes == CHANNELS['deep'] - 1
+    assert heat.weights[0] == 0.0
+    assert np.isfinite(heat.values).all() and np.isfinite(heat.weights).all()
+
+
+def test_a_frame_of_one_colour_makes_no_nan(segmenter):
+    for method in ('exact', 'fast'):
+        for value in (0, 255):
+            found = ScoreCam(segmenter).explain(np.full((64, 96, 3), value, np.uint8),
+                                                method=method)
+            assert all(np.isfinite(heat.values).all() for heat in found.heat_maps)
+
+
+def test_a_layer_without_any_channel_to_score_has_an_empty_map():
+    layer = Layer('flat', np.ones((3, 4, 5), np.float32), 0.1)
+    assert len(layer) == 0 and layer.complete
+    assert not layer.heat().any() and not layer.weights().any()
+
+
+def test_batches_do_not_change_the_map(segmenter, frame):
+    one, many = (ScoreCam(segmenter, batch=batch).explain(frame, ['deep'], method='exact')
+                 for batch in (1, 7))
+    np.testing.assert_allclose(one.heat_maps[0].values, many.heat_maps[0].values, atol=1e-4)
+
+
+def test_names_of_one_tensor_share_their_passes(segmenter, frame):
+    found = ScoreCam(segmenter).explain(frame, ['deep', 'again'], method='exact')
+    assert found.passes == 2 + CHANNELS['deep']
+    deep, again = found.heat_maps
+    assert (deep.layer, again.layer) == ('deep', 'again')
+    assert (deep.values == again.values).all()
+
+
+def test_maps_have_the_frames_size_whatever_it_is(segmenter):
+    for size in ((64, 96), (50, 33), (200, 300)):
+        frame = np.random.default_rng(4).integers(0, 255, (*size, 3), dtype=np.uint8)
+        heat, = ScoreCam(segmenter).explain(frame, ['deep']).heat_maps
+        assert heat.values.shape == size
+        assert draw_heat_map(frame, heat.values).shape == (*size, 3)
+
+
+def test_the_region_chooses_what_is_explained(segmenter, frame):
+    cam = ScoreCam(segmenter)
+    left = np.zeros((64, 96), bool)
+    left[10:50, 4:30] = True
+    by_mask, by_box, all_of_it = (
+        cam.explain(frame, ['deep'], method='exact', region=region)
+        for region in (left, (4, 10, 26, 40), None))
+    confidence = segmenter.run(frame[np.newaxis])[0]
+    assert by_mask.score == pytest.approx(confidence[left].mean(), abs=1e-5)
+    assert by_box.score == pytest.approx(by_mask.score)
+    assert (by_box.heat_maps[0].values == by_mask.heat_maps[0].values).all()
+    assert all_of_it.score == pytest.approx(confidence[confidence >= 0.5].mean(), abs=1e-5)
+
+
+@pytest.mark.parametrize('region', [(200, 0, 5, 5), np.ones((3, 3), bool),
+                                    np.zeros((64, 96), bool)])
+def test_a_region_that_does_not_fit_is_refused(segmenter, frame, region):
+    with pytest.raises(ValueError, match=r'outside the frame|expected some px'):
+        ScoreCam(segmenter).explain(frame, ['deep'], region=region)
+
+
+def test_one_crack_of_a_mask_is_a_region():
+    confidence = np.zeros((80, 120), np.float32)
+    cv2.line(confidence, (10, 20), (100, 20), 1.0, 3)
+    cv2.line(confidence, (10, 60), (60, 60), 1.0, 3)
+    from tunnel_crack_ros.vision.segmenter import clean_mask, Segmentation
+    mask = clean_mask(confidence, 0.5, 1)
+    cracks: list[Crack] = measure_cracks(Segmentation(confidence, mask, 0.5))
+    assert len(cracks) == 2
+    longest = max(cracks, key=lambda crack: crack.length_px)
+    region = region_of_crack(longest, mask)
+    assert region[:40].sum() == (mask[:40] > 0).sum() and not region[40:].any()
+
+
+def test_unknown_words_are_refused(segmenter, frame):
+    with pytest.raises(ModelError, match='no layer nowhere'):
+        ScoreCam(segmenter).explain(frame, ['nowhere'])
+    with pytest.raises(ValueError, match='expected one of fast, exact'):
+        ScoreCam(segmenter).explain(frame, method='magic')
+    with pytest.raises(ValueError, match='expected one of black'):
+        ScoreCam(segmenter, baseline='pink')
+
+
+# ---- fast ---------------------------------------------------------------------------------------
+
+
+def test_fast_maps_come_close_with_part_of_the_passes(segmenter, frame):
+    exact, = ScoreCam(segmenter).explain(frame, ['deep'], method='exact').heat_maps
+    fast, = ScoreCam(segmenter, share=0.4).explain(frame, ['deep']).heat_maps
+    assert fast.passes <= 0.4 * exact.passes
+    assert fast.scored < exact.scored
+    assert rank_correlation(fast.values, exact.values) > 0.9
+    assert 0.5 < fast.fidelity < 1.0
+
+
+def test_fast_makes_no_more_passes_than_its_share(segmenter, frame):
+    for share in (0.3, 0.6):
+        found = ScoreCam(segmenter, share=share).explain(frame, ['early', 'deep'])
+        assert found.passes - 2 <= max(share * sum(CHANNELS.values()), 3 + 2 * 3)
+
+
+def test_the_same_frame_gives_the_same_map(segmenter, frame):
+    one, two = (ScoreCam(segmenter).explain(frame, ['deep']) for _ in range(2))
+    assert (one.heat_maps[0].values == two.heat_maps[0].values).all()
+    assert one.heat_maps[0].fidelity == two.heat_maps[0].fidelity
+
+
+@pytest.mark.parametrize('method', ['fast', 'exact'])
+def test_no_deadline_is_too_short_for_a_map(segmenter, frame, method):
+    found = ScoreCam(segmenter).explain(frame, ['early', 'deep'], method=method, deadline_s=0.0)
+    assert not found.complete
+    assert found.passes == 2
+    assert all(np.isfinite(heat.values).all() for heat in found.heat_maps)
+    assert all(math.isnan(heat.fidelity) for heat in found.heat_maps)
+
+
+def test_a_deadline_is_kept_and_what_is_there_is_returned():
+    model = Model.load(SEGMENTER, with_taps=True, threads=1)
+    frame = np.random.default_rng(1).integers(60, 200, (256, 256, 3), dtype=np.uint8)
+    cam = ScoreCam(model)
+    layer = list(cam.layers)[3]
+    cam.explain(frame, [layer], deadline_s=0.0)    # the first run of a session is slow
+    start = time.monotonic()
+    found = cam.explain(frame, [layer], method='exact', deadline_s=1.0)
+    elapsed = time.monotonic() - start
+    heat, = found.heat_maps
+    assert not found.complete and 0 < heat.scored < heat.channels
+    # 10 % belong to the promise, the rest to a machine that others use too
+    assert elapsed < 2.0
+
+
+def test_whoever_wants_no_more_gets_what_is_there(segmenter, frame):
+    seen = []
+    found = ScoreCam(segmenter).explain(
+        frame, ['deep'], method='exact', on_progress=seen.append, wanted=lambda: len(seen) < 5)
+    assert not found.complete
+    assert [progress.passes for progress in seen] == [3, 4, 5, 6, 7]
+    assert {progress.expected for progress in seen} == {2 + CHANNELS['deep']}
+    assert found.heat_maps[0].scored == 5
+
+
+def test_interpolation_keeps_what_is_known_and_finds_what_depends_on_the_maps():
+    rng = np.random.default_rng(0)
+    maps = rng.uniform(0, 1, (60, 4))
+    truth = np.sin(maps[:, 0] * 2) + maps[:, 1]
+    known = np.full(60, np.nan)
+    known[:30] = truth[:30]
+    found = Interpolation(maps, np.zeros((60, 0))).fit(known)
+    assert (found.scores[:30] == truth[:30]).all()
+    assert not found.covariance[:30].any()
+    assert np.corrcoef(found.scores[30:], truth[30:])[0, 1] > 0.98
+    sigmas = np.sqrt(np.diag(found.covariance)[30:])
+    assert np.mean(np.abs(found.scores[30:] - truth[30:]) < 3 * sigmas) > 0.9
+
+
+def test_outputs_are_added_to_the_bytes_of_a_file_and_nothing_else(folder):
+    data = open(write_network(folder), 'rb').read()
+    graph = onnx.load_from_string(with_outputs(data, ['early_out', 'x' * 200]))
+    assert [o.name for o in graph.graph.output] == ['confidence', 'early_out', 'x' * 200]
+    del graph.graph.output[1:]
+    assert graph == onnx.load_from_string(data)
+    assert with_outputs(data, []) == data
+
+
+def test_a_model_without_taps_says_so(folder, tmp_path):
+    path = write_network(tmp_path)
+    card = tmp_path / 'segmenter.yaml'
+    text = card.read_text()
+    card.write_text(text[:text.index('taps:')] + 'taps: {}\n')
+    with pytest.raises(ModelError, match='names no layers'):
+        ScoreCam(Model.load(path, with_taps=True))
+
+
+def test_cracks_of_the_shipped_segmenter_can_be_regions():
+    """The path from a measured crack to its explanation, without a look at what it says."""
+    model = Model.load(SEGMENTER, with_taps=True)
+    frame = np.full((96, 128, 3), 180, np.uint8)
+    cv2.line(frame, (10, 20), (110, 70), (20, 20, 20), 3)
+    segmentation = CrackSegmenter(model, threshold=0.05).segment(frame)
+    cracks = measure_cracks(segmentation)
+    if not cracks:
+        pytest.skip('the shipped segmenter sees no crack in a plain line')
+    region = region_of_crack(cracks[0], segmentation.mask)
+    found = ScoreCam(model).explain(frame, [list(model.card.taps)[0]], region=region,
+                                    deadline_s=0.0)
+    assert found.score == pytest.approx(segmentation.confidence[region].mean(), abs=1e-3)
