@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Samples are balanced, labelled by what they show, and the same for the same seed."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -22,7 +23,13 @@ from tunnel_crack_ros.training.samples import (
     SampleMix,
 )
 from tunnel_crack_ros.training.simulated import crack_contrast, FIRST_SEED, simulated_images
-from tunnel_crack_ros.training.validation import best_balanced_threshold, threshold_counts
+from tunnel_crack_ros.training.validation import (
+    best_balanced_threshold,
+    mask_counts,
+    PEAKS,
+    THRESHOLDS,
+)
+from tunnel_crack_ros.vision.segmenter import clean_mask
 
 pytestmark = pytest.mark.training
 
@@ -108,14 +115,18 @@ def test_contrast_tells_visible_cracks_from_invisible_ones():
     assert crack_contrast(frame, mask) == pytest.approx(0.4)
 
 
-def test_counts_at_all_thresholds_equal_counting_at_each():
+def test_counts_at_all_operating_points_equal_those_of_the_cleaned_masks():
     rng = np.random.default_rng(0)
-    confidence, mask = rng.random((30, 40), np.float32), rng.random((30, 40)) < 0.3
-    counts = threshold_counts(confidence, mask)
-    for i in (0, 49, 99):
-        found = confidence >= (i + 1) / 101
-        assert counts[:, i].tolist() == [
-            (found & mask).sum(), (found & ~mask).sum(), (~found & mask).sum()]
+    noise = cv2.GaussianBlur(rng.random((120, 160), np.float32), (0, 0), 4.0)
+    confidence = (noise - noise.min()) / (noise.max() - noise.min())
+    mask = cv2.GaussianBlur(rng.random((120, 160), np.float32), (0, 0), 4.0) > 0.52
+    counts = mask_counts(confidence, mask)
+    for i in (0, 6, 12):
+        for j in (0, 3):
+            found = clean_mask(confidence, THRESHOLDS[i], 30, PEAKS[j]) > 0
+            assert counts[:, i, j].tolist() == [
+                (found & mask).sum(), (found & ~mask).sum(), (~found & mask).sum()]
+    assert counts[:2, 8, 0].sum() > counts[:2, 8, 3].sum()      # the peak does drop pieces
 
 
 def test_balanced_threshold_lies_between_the_classes():

@@ -94,3 +94,14 @@ def test_a_classifier_is_no_segmenter(toy_models, toy_folder):
     other = Model.load(toy_folder / f"{toy_models.NAMES['classifier']}.onnx")
     with pytest.raises(ModelError, match='is a classifier, expected a segmenter'):
         CrackSegmenter(other)
+
+
+def test_a_piece_that_never_reaches_the_peak_is_dropped():
+    confidence = np.zeros((20, 40), np.float32)
+    confidence[5, 2:18] = 0.6           # faint all along
+    confidence[15, 2:18] = 0.6
+    confidence[15, 9] = 0.95            # faint, with one sure pixel
+    mask = clean_mask(confidence, 0.5, 1, peak=0.9)
+    assert not mask[5].any() and np.count_nonzero(mask[15]) == 16
+    assert np.count_nonzero(clean_mask(confidence, 0.5, 1)) == 32
+    assert np.count_nonzero(clean_mask(confidence, 0.5, 1, peak=0.4)) == 32

@@ -62,10 +62,10 @@ def export_builds(checkpoint: Path, out: Path, data: Path, precisions: Sequence[
     """Write a checkpoint as `<model>.onnx` (fp32), `<model>_int8.onnx` and so on, with cards.
 
     Every build, fp32 first, is run by ONNX Runtime over the validation images and scored as
-    training does; the metrics on its card come from there. The threshold is chosen for fp32 and
-    all builds take it: it stays the same operating point, and what a build loses is not mixed
-    with what another threshold gives. A build that loses more than 0.5 points of accuracy or
-    1 point of IoU against fp32 is not written.
+    training does; the metrics on its card come from there. Threshold and peak are chosen for fp32
+    and all builds take them: what a build loses is not mixed with what another threshold gives.
+    A build that loses more than 0.5 points of accuracy or 1 point of IoU against fp32 is not
+    written.
 
     int8 is calibrated on 160 training samples. fp16 and int8_weights only store the weights so
     (see `small_weights`).
@@ -96,7 +96,8 @@ def export_builds(checkpoint: Path, out: Path, data: Path, precisions: Sequence[
         frames = validating[::max(1, len(validating) // _COMPARED_FRAMES)][:_COMPARED_FRAMES]
         fp32 = export(checkpoint, Path(folder), frames=frames)
         card = ModelCard.read(fp32.card)
-        reference, threshold = 0.0, None
+        reference: float = 0.0
+        point: Validation | None = None
         for done, precision in enumerate(order):
             if progress:
                 progress(done, len(order))
@@ -105,14 +106,14 @@ def export_builds(checkpoint: Path, out: Path, data: Path, precisions: Sequence[
             if precision != 'fp32':
                 small = _make(precision, onnx.load(str(fp32.model)), card, plan, state, training)
                 onnx.save(small, str(path))
-            found = score(path, plan, validating, threshold)
+            found = score(path, plan, validating, point)
             decisive = next(entry for entry in found.metrics if entry.name == metric)
             if precision == 'fp32':
-                reference, threshold = decisive.value, found.threshold
+                reference, point = decisive.value, found
             lost = reference - decisive.value
             write_card(path, replace(
                 card, name=name, file=path.name, precision=precision,
-                threshold=round(found.threshold, 3), metrics=plain_metrics(
+                threshold=round(found.threshold, 3), peak=found.peak, metrics=plain_metrics(
                     (*found.metrics, replace(decisive, name=f'{metric}_lost', value=lost))
                     if precision != 'fp32' else found.metrics)))
             refused = '' if lost <= limit else _refusal(name, decisive, reference, limit)
@@ -158,15 +159,15 @@ def images_of_run(state: dict[str, Any], data: Path, folder: Path,
 
 
 def score(path: Path, plan: Architecture, images: Sequence[CrackImage],
-          threshold: float | None = None) -> Validation:
+          at: Validation | None = None) -> Validation:
     """Run an ONNX file over validation images, as training does with the network.
 
-    :param threshold: the one to score at; None: the best.
+    :param at: whose threshold and peak to score at; None: the best.
     """
     network, device = OnnxNetwork(path), torch.device('cpu')
     if plan.task == 'segmenter':
-        return validate_segmenter(network, images, device, threshold)
-    return validate_classifier(network, images, plan.input_size, device, threshold)
+        return validate_segmenter(network, images, device, at)
+    return validate_classifier(network, images, plan.input_size, device, at)
 
 
 def _make(precision: str, model: onnx.ModelProto, card: ModelCard, plan: Architecture,

@@ -60,7 +60,8 @@ class CheckpointModel(Model):
         card = ModelCard(
             name=state['model'], file=path.name, sha256=sha256_of(path), task=plan.task,
             architecture=plan.title, classes=['background', 'crack'], input_size=plan.input_size,
-            threshold=round(validation.threshold, 3), precision='fp32', version=__version__,
+            threshold=round(validation.threshold, 3), peak=round(validation.peak, 3),
+            precision='fp32', version=__version__,
             training_data=training_data(state.get('training_data', {})))
         device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
         return cls(card, Deployed(network, plan).eval().to(device), device)

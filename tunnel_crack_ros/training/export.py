@@ -103,7 +103,8 @@ def export(checkpoint: Path, out: Path, *, frames: Sequence[CrackImage] = ()) ->
     write_card(path, ModelCard(
         name=name, file=path.name, sha256='', task=plan.task, architecture=plan.title,
         classes=['background', 'crack'], input_size=plan.input_size,
-        threshold=round(validation.threshold, 3), precision='fp32', version=__version__,
+        threshold=round(validation.threshold, 3), peak=round(validation.peak, 3),
+        precision='fp32', version=__version__,
         training_data=data, licences=licence_summary(data),
         metrics=plain_metrics(validation.metrics), taps=taps))
     difference = compare(network, plan, path, frames)

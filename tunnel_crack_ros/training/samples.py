@@ -161,7 +161,7 @@ class FrameSamples(Samples):
             image, label = self._pasted_view(rng)
         else:
             image, label = self._cracked_view(rng)
-        image, label = _reduced(image, label, 2 * max(self._size))
+        image, label = _reduced(image, label, max(self._size))
         image, label = self._disturb(image, label, rng)
         cells = cell_labels(label, self._size)
         image, _ = fit(image, label == CRACK, self._size)

@@ -21,8 +21,12 @@ from tunnel_crack_ros.training.augment import Mask, Picture
 from tunnel_crack_ros.training.labels import OTHER_SURFACES, THICK_SOURCES
 from tunnel_crack_ros.training.models import Normalise
 from tunnel_crack_ros.training.samples import fit, random_window
+from tunnel_crack_ros.vision.segmenter import piece_peaks
 
-_LEVELS = 100               # thresholds looked at, 0.01 apart
+# Operating points looked at: confidence of a crack pixel, and the one a piece must reach.
+THRESHOLDS = tuple(round(0.2 + 0.05 * step, 2) for step in range(13))
+PEAKS = (0.0, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99)
+_MIN_AREA_PX = 30           # as the segmenter's own default
 _FALSE_CRACK_PX = 50        # a clean image with more marked pixels than this is a false alarm
 _ALARMS_ALLOWED = 0.05      # share of clean images; more costs as much F1 as it exceeds this
 
@@ -45,6 +49,7 @@ class Validation:
     score: float                    # what the best epoch is chosen by; higher is better
     threshold: float                # the one that the metrics hold at
     metrics: tuple[Metric, ...]
+    peak: float = 0.0               # segmenters: confidence that a piece must reach
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a checkpoint."""
@@ -54,12 +59,13 @@ class Validation:
     def from_dict(cls, values: dict[str, Any]) -> Validation:
         """Read what `to_dict` gave."""
         return cls(values['score'], values['threshold'],
-                   tuple(Metric(**metric) for metric in values['metrics']))
+                   tuple(Metric(**metric) for metric in values['metrics']),
+                   values.get('peak', 0.0))
 
 
 def validate_classifier(network: nn.Module, images: Sequence[CrackImage],
                         size: tuple[int, int], device: torch.device,
-                        threshold: float | None = None) -> Validation:
+                        at: Validation | None = None) -> Validation:
     """Score frames, and crack-free crops of the cracked ones.
 
     Frames without crack come from few places; the crops show whether the network sees the crack
@@ -69,7 +75,7 @@ def validate_classifier(network: nn.Module, images: Sequence[CrackImage],
     :param network: logits, N x 2.
     :param images: validation frames of both labels.
     :param size: width and height of the input, px.
-    :param threshold: the one to take instead of the best.
+    :param at: whose threshold to take instead of the best.
     """
     frames = _probabilities(network, (fit(*image.read(), size)[0] for image in images), device)
     crops = _probabilities(
@@ -78,8 +84,8 @@ def validate_classifier(network: nn.Module, images: Sequence[CrackImage],
     of_crops = [probability for probability, label in zip(frames, labels) if label]
     everything = frames + crops
     every_label = labels + [False] * len(crops)
-    if threshold is None:
-        threshold = best_balanced_threshold(everything, every_label)
+    threshold = (best_balanced_threshold(everything, every_label) if at is None else
+                 at.threshold)
     auc_frames = roc_auc(frames, labels)
     auc_crops = roc_auc(of_crops + crops, [True] * len(of_crops) + [False] * len(crops))
     metrics = [
@@ -101,24 +107,25 @@ def validate_classifier(network: nn.Module, images: Sequence[CrackImage],
 
 
 def validate_segmenter(network: nn.Module, images: Sequence[CrackImage],
-                       device: torch.device, threshold: float | None = None) -> Validation:
-    """Score whole images at their own size.
+                       device: torch.device, at: Validation | None = None) -> Validation:
+    """Score whole images at their own size, their masks cleaned as the segmenter does.
 
     :param network: logits, N x 1 x H x W.
     :param images: validation images; those without crack count as false alarms when more than
         50 px are marked.
-    :param threshold: the one to take instead of the best, rounded to a 101st.
-    :return: the threshold with the best F1 less what false alarms exceed 5 %; that difference is
-        the score. F1 is pooled over the pixels of each source, and the mean of the sources of
-        concrete with careful labels is taken (of all where there are none); false alarms are the
-        mean of the sources, too.
+    :param at: whose threshold and peak to take instead of the best; the nearest of THRESHOLDS and
+        PEAKS are meant.
+    :return: the threshold and peak with the best F1 less what false alarms exceed 5 %; that
+        difference is the score. F1 is pooled over the pixels of each source, and the mean of the
+        sources of concrete with careful labels is taken (of all where there are none); false
+        alarms are the mean of the sources, too.
     :raises ValueError: no image with crack.
     """
-    counts: dict[str, npt.NDArray[np.int64]] = {}     # source: 3 x thresholds (tp, fp, fn)
+    counts: dict[str, npt.NDArray[np.int64]] = {}     # source: (tp, fp, fn) x thresholds x peaks
     alarms: dict[str, list[npt.NDArray[np.bool_]]] = {}
     for image in images:
         picture, mask = image.read()
-        found = threshold_counts(segment_image(network, picture, device), mask)
+        found = mask_counts(segment_image(network, picture, device), mask)
         if image.has_crack:
             counts[image.source] = counts.get(image.source, np.zeros_like(found)) + found
         else:
@@ -128,13 +135,12 @@ def validate_segmenter(network: nn.Module, images: Sequence[CrackImage],
     careful = [source for source in counts if source not in THICK_SOURCES | OTHER_SURFACES]
     f1 = np.mean([_f1(counts[source]) for source in careful or counts], axis=0)
     shares = {source: np.mean(each, axis=0) for source, each in alarms.items()}
-    excess = np.mean(list(shares.values()), axis=0) - _ALARMS_ALLOWED if shares else np.zeros(
-        _LEVELS)
-    worth = f1 - np.maximum(excess, 0.0)
-    best = int(np.argmax(worth))
-    if threshold is not None:
-        best = min(max(round(threshold * (_LEVELS + 1)) - 1, 0), _LEVELS - 1)
-    at_best = np.sum([found[:, best] for found in counts.values()], axis=0)
+    worth = f1 - (np.maximum(np.mean(list(shares.values()), axis=0) - _ALARMS_ALLOWED, 0.0)
+                  if shares else 0.0)
+    best = divmod(int(np.argmax(worth)), len(PEAKS))
+    if at is not None:
+        best = (_nearest(THRESHOLDS, at.threshold), _nearest(PEAKS, at.peak))
+    at_best = np.sum([found[:, best[0], best[1]] for found in counts.values()], axis=0)
     total = PixelCounts(*(int(value) for value in at_best))
     cracked = sum(image.has_crack for image in images)
     metrics = [Metric(name, getattr(total, name), 'images with crack, pixels pooled', 'val',
@@ -147,7 +153,7 @@ def validate_segmenter(network: nn.Module, images: Sequence[CrackImage],
             'false_alarms', float(share[best]),
             f'{source}, images without crack, more than {_FALSE_CRACK_PX} px marked', 'val',
             len(alarms[source])))
-    return Validation(float(worth[best]), (best + 1) / (_LEVELS + 1), tuple(metrics))
+    return Validation(float(worth[best]), THRESHOLDS[best[0]], tuple(metrics), PEAKS[best[1]])
 
 
 def segment_image(network: nn.Module, picture: Picture,
@@ -162,20 +168,27 @@ def segment_image(network: nn.Module, picture: Picture,
     return confidence[:height, :width]
 
 
-def threshold_counts(confidence: npt.NDArray[np.float32], mask: Mask) -> npt.NDArray[np.int64]:
-    """Count agreement at every threshold at once.
+def mask_counts(confidence: npt.NDArray[np.float32], mask: Mask) -> npt.NDArray[np.int64]:
+    """Count agreement at all operating points, each mask cleaned as `vision.clean_mask` does.
 
     :param confidence: float32, H x W, 0..1.
     :param mask: bool, H x W.
-    :return: 3 x 100: true positive, false positive and false negative pixels at the thresholds
-        1/101 to 100/101.
+    :return: 3 x thresholds x peaks: true positive, false positive and false negative pixels.
     """
-    level = np.clip(confidence * (_LEVELS + 1), 0, _LEVELS).astype(np.int64)
-    inside = np.bincount(level[mask], minlength=_LEVELS + 1)
-    outside = np.bincount(level[~mask], minlength=_LEVELS + 1)
-    at_or_above = np.cumsum(inside[::-1])[::-1][1:]
-    return np.stack([at_or_above, np.cumsum(outside[::-1])[::-1][1:],
-                     int(mask.sum()) - at_or_above])
+    found = np.zeros((3, len(THRESHOLDS), len(PEAKS)), np.int64)
+    for i, threshold in enumerate(THRESHOLDS):
+        raw = (confidence >= threshold).astype(np.uint8)
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(raw, connectivity=8)
+        areas = stats[:, cv2.CC_STAT_AREA].astype(np.int64)
+        stays = areas >= _MIN_AREA_PX
+        stays[0] = False
+        peaks = piece_peaks(confidence, raw, np.asarray(labels, np.int32), count)
+        hits = np.bincount(labels[mask], minlength=count)
+        for j, peak in enumerate(PEAKS):
+            kept = stays & (peaks >= peak)
+            hit, marked = int(hits[kept].sum()), int(areas[kept].sum())
+            found[:, i, j] = hit, marked - hit, int(mask.sum()) - hit
+    return found
 
 
 def best_balanced_threshold(probabilities: Sequence[float], labels: Sequence[bool]) -> float:
@@ -235,6 +248,10 @@ def _inference(device: torch.device) -> Iterator[None]:
     # bf16 as in training: twice as fast on CPUs that have it
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
         yield
+
+
+def _nearest(values: Sequence[float], value: float) -> int:
+    return int(np.argmin(np.abs(np.asarray(values) - value)))
 
 
 def _f1(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

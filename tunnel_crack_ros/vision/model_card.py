@@ -41,6 +41,8 @@ class ModelCard:
     only, computed in fp32)."""
     version: str
     """Version of the project that exported the file."""
+    peak: float = 0.0
+    """Segmenters: confidence, 0..1, that a piece of the mask must reach somewhere to stay."""
     training_data: list[dict[str, Any]] = field(default_factory=list)
     licences: list[dict[str, Any]] = field(default_factory=list)
     """What the licences of the training data allow, one entry a class of licence."""
@@ -55,6 +57,8 @@ class ModelCard:
             raise CardError(f'classes are {self.classes}, expected [background, crack]')
         if not 0.0 <= self.threshold <= 1.0:
             raise CardError(f'threshold is {self.threshold}, expected 0..1')
+        if not 0.0 <= self.peak <= 1.0:
+            raise CardError(f'peak is {self.peak}, expected 0..1')
         width, height = self.input_size
         if min(width, height) <= 0 or width % 32 or height % 32:
             raise CardError(f'input_size is {width} x {height}, expected multiples of 32')
@@ -91,7 +95,7 @@ class ModelCard:
         :raises CardError: a key is missing or a value does not fit.
         """
         known = {f.name for f in fields(cls)}
-        needed = known - {'training_data', 'licences', 'metrics', 'taps'}
+        needed = known - {'peak', 'training_data', 'licences', 'metrics', 'taps'}
         missing = sorted(needed - values.keys())
         if missing:
             raise CardError(f"model card lacks {', '.join(missing)}")
@@ -101,6 +105,7 @@ class ModelCard:
             raise CardError(f'input_size is {size!r}, expected [width, height]')
         taken['input_size'] = (int(size[0]), int(size[1]))
         taken['threshold'] = float(taken['threshold'])
+        taken['peak'] = float(taken.get('peak', 0.0))
         for key in ('name', 'file', 'sha256', 'version', 'precision'):
             taken[key] = str(taken[key])
         return cls(**taken)

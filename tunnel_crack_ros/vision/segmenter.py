@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -57,8 +58,10 @@ class CrackSegmenter:
         :raises ModelError: the engine failed; the frame is untouched and may be tried again.
         """
         confidence = self.confidence(frame)
-        return Segmentation(confidence, clean_mask(confidence, self.threshold, self._min_area_px),
-                            self.threshold)
+        return Segmentation(confidence, self._mask(confidence), self.threshold)
+
+    def _mask(self, confidence: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+        return clean_mask(confidence, self.threshold, self._min_area_px, self.model.card.peak)
 
     def confidence(self, frame: RgbFrame) -> npt.NDArray[np.float32]:
         """Return the crack probability of every pixel, float32 H x W, 0..1.
@@ -82,13 +85,17 @@ class CrackSegmenter:
         return np.ascontiguousarray(confidence, dtype=np.float32)
 
 
-def clean_mask(confidence: npt.NDArray[np.float32], threshold: float,
-               min_area_px: int) -> npt.NDArray[np.uint8]:
-    """Cut a confidence map into a mask and drop pieces too small to be a crack.
+def clean_mask(confidence: npt.NDArray[np.float32], threshold: float, min_area_px: int,
+               peak: float = 0.0) -> npt.NDArray[np.uint8]:
+    """Cut a confidence map into a mask and drop pieces that are hardly a crack.
+
+    A low threshold follows a crack into its faint ends; the peak, higher, decides whether the
+    piece is one at all (two thresholds, as in Canny's hysteresis).
 
     :param confidence: H x W, 0..1.
     :param threshold: 0..1; a pixel at or above it is crack.
     :param min_area_px: smallest 8-connected piece that stays, px.
+    :param peak: 0..1; a piece stays when its highest confidence is at least this.
     :return: uint8, H x W, 255 where crack, else 0.
     """
     raw = (confidence >= threshold).astype(np.uint8)
@@ -96,6 +103,22 @@ def clean_mask(confidence: npt.NDArray[np.float32], threshold: float,
     if count <= 1:
         return raw * np.uint8(255)
     keep = stats[:, cv2.CC_STAT_AREA] >= min_area_px
+    if peak > threshold:
+        keep &= piece_peaks(confidence, raw, np.asarray(labels, np.int32), count) >= peak
     keep[0] = False
     values = np.where(keep, 255, 0).astype(np.uint8)
     return values[labels]
+
+
+def piece_peaks(confidence: npt.NDArray[np.float32], raw: npt.NDArray[np.uint8],
+                labels: npt.NDArray[np.integer[Any]], count: int) -> npt.NDArray[np.float32]:
+    """Return the highest confidence of each connected piece, float32, `count` of them.
+
+    :param confidence: H x W, 0..1.
+    :param raw: H x W, not 0 where a piece is.
+    :param labels: H x W, number of each pixel's piece, 0 the background.
+    """
+    inside = np.flatnonzero(raw)
+    peaks = np.zeros(count, np.float32)
+    np.maximum.at(peaks, labels.ravel()[inside], confidence.ravel()[inside])
+    return peaks
