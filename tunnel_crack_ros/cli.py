@@ -147,6 +147,49 @@ def models(as_json: Json = False) -> None:
 
 
 @app.command()
+def explain(
+        image: Annotated[Path, typer.Argument(help='Picture.')],
+        out: Annotated[Path, typer.Option(help='PNG to write.')] = Path('results/explained.png'),
+        method: Annotated[str, typer.Option(
+            help='fast, or exact: one pass of the network for every channel.')] = 'fast',
+        layers: Annotated[str, typer.Option(
+            help='Names with commas between; default: all of the model.')] = '',
+        deadline: Annotated[float | None, typer.Option(
+            min=0, help='Take the best maps after so many seconds.')] = None,
+        baseline: Annotated[str, typer.Option(
+            help='What a masked picture fades to: black, mean or blurred.')] = 'black',
+        model: Annotated[str, typer.Option(
+            help='Segmenter or classifier, name or file; default: the segmenter.')] = '') -> None:
+    """Show which parts of a picture led to the answer: Score-CAM of every layer, in one PNG."""
+    with _one_line_errors():
+        import cv2
+
+        from tunnel_crack_ros.explanation_sheet import draw_sheet, layers_of
+        from tunnel_crack_ros.vision import CrackSegmenter, Model
+        from tunnel_crack_ros.vision.explain.picture import read_picture
+        from tunnel_crack_ros.vision.model_folder import SEGMENTER
+        from tunnel_crack_ros.vision.score_cam import ScoreCam
+        frame = read_picture(image)
+        loaded = Model.load(model or SEGMENTER, with_taps=True)
+        cam = ScoreCam(loaded, baseline=baseline)
+        with _bars() as bars:
+            bar = _bar(bars, 'Explaining', 'passes')
+            found = cam.explain(frame, layers_of(layers), method=method, deadline_s=deadline,
+                                on_progress=lambda p: bar(p.passes, p.expected))
+        mask = CrackSegmenter(loaded).segment(frame).mask \
+            if loaded.card.task == 'segmenter' else None
+        sheet = draw_sheet(frame, found, mask, f'{loaded.card.identity}, {method}')
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if not cv2.imwrite(str(out), sheet[:, :, ::-1]):
+            raise ValueError(f'{out}: cannot be written; expected a name that ends in .png')
+    _print_table(('layer', 'channels', 'scored', 'passes', 'fidelity'), [
+        [heat.layer, str(heat.channels), str(heat.scored), str(heat.passes),
+         f'{heat.fidelity:.3f}'] for heat in found.heat_maps])
+    print(f'{out}  {found.passes} passes in {found.elapsed_s:.1f} s'
+          f'{"" if found.complete else ", cut short"}')
+
+
+@app.command()
 def evaluate(
         data: Annotated[Path, typer.Option(
             help='Folder with index.csv, or with images/ and masks/.')],

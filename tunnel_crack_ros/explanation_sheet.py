@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One picture that shows what every layer looks at, as Feng et al. show it in their Figure 10."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from tunnel_crack_ros.vision.explain.heat_map import draw_heat_map, Explanation, HeatMap
+from tunnel_crack_ros.vision.frame import RgbFrame
+
+_CELL = 360     # width of a picture in the sheet, px
+_CAPTION = 44   # height of the two lines above it, px
+_GAP = 8
+_COLUMNS = 4
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_RED = (255, 40, 40)
+
+
+def draw_sheet(frame: RgbFrame, explanation: Explanation,
+               mask: npt.NDArray[np.uint8] | None = None, title: str = '') -> RgbFrame:
+    """Draw the frame and a heat map of each layer, each with its name and how it was made.
+
+    :param frame: uint8, H x W x 3, RGB.
+    :param explanation: of this frame.
+    :param mask: what was predicted, uint8, H x W, 0 or 255; outlined in the first picture.
+    :param title: line over everything, e.g. the model's name.
+    :return: uint8, RGB, white where nothing is.
+    """
+    what = f'f {explanation.score:.3f}, baseline {explanation.baseline_score:.3f}'
+    cells = [_cell(_outlined(frame, mask), 'frame', what)]
+    cells += [_cell(draw_heat_map(frame, heat.values), heat.layer, caption(heat))
+              for heat in explanation.heat_maps]
+    columns = min(_COLUMNS, len(cells))
+    rows = [cells[i:i + columns] for i in range(0, len(cells), columns)]
+    empty = np.full_like(cells[0], 255)
+    sheet = np.concatenate([
+        np.concatenate(row + [empty] * (columns - len(row)), axis=1) for row in rows])
+    head = np.full((34, sheet.shape[1], 3), 255, np.uint8)
+    text = f"{title}{': ' if title else ''}{explanation.passes} passes, " \
+           f'{explanation.elapsed_s:.1f} s{"" if explanation.complete else ", cut short"}'
+    _write(head, text, 24, 0.6)
+    return np.concatenate([head, sheet])
+
+
+def caption(heat: HeatMap) -> str:
+    """Say how a map was made and how far to trust it."""
+    made = f'{heat.scored} of {heat.channels} channels'
+    if heat.channels and heat.scored == heat.channels:
+        made = f'exact, {heat.channels} channels'
+    elif not math.isnan(heat.fidelity):
+        made += f', fidelity {heat.fidelity:.2f}'
+    return made if heat.values.any() else f'{made}: nothing'
+
+
+def _cell(picture: RgbFrame, name: str, text: str) -> RgbFrame:
+    height = max(1, round(picture.shape[0] * _CELL / picture.shape[1]))
+    shrinks = picture.shape[1] > _CELL
+    small = cv2.resize(picture, (_CELL, height),
+                       interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    cell = np.full((height + _CAPTION + _GAP, _CELL + _GAP, 3), 255, np.uint8)
+    cell[_CAPTION:_CAPTION + height, _GAP // 2:_GAP // 2 + _CELL] = small
+    _write(cell, name, 18, 0.6)
+    _write(cell, text, 37, 0.45)
+    return cell
+
+
+def _outlined(frame: RgbFrame, mask: npt.NDArray[np.uint8] | None) -> RgbFrame:
+    picture = np.ascontiguousarray(frame).copy()
+    if mask is not None:
+        outlines, _ = cv2.findContours(cv2.dilate(mask, np.ones((3, 3), np.uint8)),
+                                       cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(picture, outlines, -1, _RED, max(1, frame.shape[1] // 600), cv2.LINE_AA)
+    return picture
+
+
+def _write(picture: RgbFrame, text: str, bottom: int, size: float) -> None:
+    cv2.putText(picture, text, (_GAP // 2, bottom), _FONT, size, (0, 0, 0), 1, cv2.LINE_AA)
+
+
+def layers_of(text: str) -> Sequence[str]:
+    """Return the names in a list with commas between."""
+    return [name.strip() for name in text.split(',') if name.strip()]
