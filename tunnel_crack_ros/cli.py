@@ -270,6 +270,75 @@ def train(
 
 
 @app.command()
+def compare(
+        data: Annotated[Path, typer.Option(help='Folder with splits, as for `train`.')],
+        out: Annotated[Path, typer.Option(help='Folder of the runs.')] = Path('runs/comparison'),
+        report: Annotated[Path, typer.Option(help='Page to write.')] = Path('docs/comparison.md'),
+        models: Annotated[str, typer.Option(
+            help='Names, with commas between; default: all twelve of the paper.')] = '',
+        epochs: Annotated[int, typer.Option(min=1)] = 3,
+        classifier_samples: Annotated[int, typer.Option(min=16, help='An epoch.')] = 512,
+        segmenter_samples: Annotated[int, typer.Option(min=8, help='An epoch.')] = 128,
+        crop: Annotated[int, typer.Option(min=64, help='Of segmenters, px.')] = 192,
+        simulated: Annotated[int, typer.Option(
+            min=0, help='Frames of simulated linings to mix in.')] = 0,
+        seed: Annotated[int, typer.Option(help='The same seed gives the same runs.')] = 0) -> None:
+    """Train and score the paper's networks under one budget; resumable (needs PyTorch)."""
+    with _one_line_errors():
+        from tunnel_crack_ros.training.comparison import Budget, MODELS
+        from tunnel_crack_ros.training.comparison import compare as run
+        with _bars() as bars:
+            run(data, out, report, [name.strip() for name in models.split(',')] if models
+                else MODELS, Budget(epochs, classifier_samples, segmenter_samples, crop,
+                                    simulated), seed, _watch(bars))
+    print(report)
+
+
+@app.command()
+def ablate(
+        model: Annotated[str, typer.Argument(help='Name of a network.')],
+        data: Annotated[Path, typer.Option(
+            help='Folder with index.csv, or with images/ and masks/.')],
+        out: Annotated[Path, typer.Option(help='Folder of the runs.')] = Path('runs/ablation'),
+        epochs: Annotated[int, typer.Option(min=1)] = 3,
+        samples: Annotated[int, typer.Option(min=8, help='An epoch.')] = 512,
+        simulated: Annotated[int, typer.Option(
+            min=0, help='Frames of simulated linings in the full recipe.')] = 300,
+        only: Annotated[list[str] | None, typer.Option(
+            help='Train this line; may be given again. Default: all.')] = None,
+        seed: Annotated[int, typer.Option(help='The same seed gives the same runs.')] = 0) -> None:
+    """Train without one part of the recipe at a time; resumable (needs PyTorch)."""
+    with _one_line_errors():
+        from tunnel_crack_ros.training.ablation import ablate as run
+        with _bars() as bars:
+            table = run(model, data, out, epochs=epochs, samples=samples, simulated=simulated,
+                        only=only or (), seed=seed, watch=_watch(bars))
+    print(table)
+
+
+@app.command()
+def leave_one_out(
+        model: Annotated[str, typer.Argument(help='Name of a network.')],
+        data: Annotated[Path, typer.Option(help='Folder with splits and several sources.')],
+        out: Annotated[Path, typer.Option(help='Folder of the runs.')] =
+        Path('runs/leave_one_out'),
+        source: Annotated[list[str] | None, typer.Option(
+            help='Leave out this one; may be given again. Default: each in its turn.')] = None,
+        epochs: Annotated[int, typer.Option(min=1)] = 3,
+        samples: Annotated[int, typer.Option(min=8, help='An epoch.')] = 512,
+        simulated: Annotated[int, typer.Option(
+            min=0, help='Frames of simulated linings to mix in.')] = 300,
+        seed: Annotated[int, typer.Option(help='The same seed gives the same runs.')] = 0) -> None:
+    """Train without one source at a time and score on it; resumable (needs PyTorch)."""
+    with _one_line_errors():
+        from tunnel_crack_ros.training.leave_one_out import leave_one_out as run
+        with _bars() as bars:
+            table = run(model, data, out, epochs=epochs, samples=samples, simulated=simulated,
+                        sources=source or (), seed=seed, watch=_watch(bars))
+    print(table)
+
+
+@app.command()
 def export(
         checkpoint: Annotated[Path, typer.Argument(help='A .best.pt of `train`.')],
         out: Annotated[Path, typer.Option(help='Folder for the .onnx and its card.')] =
@@ -427,6 +496,15 @@ def _epoch_line(epoch: Any) -> str:
     metrics = ', '.join(f'{metric.name} {metric.value:.3f}'
                         for metric in epoch.validation.metrics[:4])
     return f"{line}, validation: {metrics}{' (best so far)' if epoch.is_best else ''}"
+
+
+def _watch(bars: Progress) -> Any:
+    from tunnel_crack_ros.training.table_runs import Watch
+    steps = _bar(bars, 'Training', 'steps')
+    return Watch(on_line=lambda line: bars.console.print(line.title),
+                 on_step=lambda done, of, loss: steps(done, of),
+                 on_epoch=lambda epoch: bars.console.print(_epoch_line(epoch)),
+                 on_image=_bar(bars, 'Scoring'))
 
 
 def _bar(bars: Progress, what: str, unit: str = 'frames') -> Any:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A tiny set of drawn pictures, on which training takes seconds."""
 
+import csv
+
 import cv2
 import numpy as np
 import pytest
@@ -23,4 +25,23 @@ def drawn_cracks(tmp_path_factory):
             cv2.polylines(mask, line, False, 255, 4)
         cv2.imwrite(str(folder / 'images' / f'{number:02}.png'), image)
         cv2.imwrite(str(folder / 'masks' / f'{number:02}.png'), mask)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def drawn_sources(drawn_cracks, tmp_path_factory):
+    """Return the drawn pictures as two sources, each with two pictures a split."""
+    folder = tmp_path_factory.mktemp('sources')
+    with (folder / 'index.csv').open('w', newline='') as file:
+        writer = csv.writer(file)
+        writer.writerow(['source', 'stem', 'split', 'label', 'group', 'cluster'])
+        for number in range(12):
+            source = ('uav75', 'wall')[number // 6]
+            split = ('train', 'val', 'test')[number // 2 % 3]
+            for kind, suffix in (('images', '.jpg'), ('masks', '.png')):
+                (folder / source / kind).mkdir(parents=True, exist_ok=True)
+                picture = cv2.imread(str(drawn_cracks / kind / f'{number:02}.png'))
+                cv2.imwrite(str(folder / source / kind / f'{number:02}{suffix}'), picture)
+            label = 'crack' if number % 2 else 'no_crack'
+            writer.writerow([source, f'{number:02}', split, label, number, ''])
     return folder
