@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 import csv
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 import math
 from pathlib import Path
 import time
@@ -32,6 +32,7 @@ from tunnel_crack_ros.training.validation import (
 )
 from tunnel_crack_ros.training.whole_frames import WholeFrames
 
+_OWN_CLEAN_WEIGHT = 3.0     # as often as the most drawn sources of the recipes
 _WARM_UP = 0.1      # share of the steps in which the learning rate rises
 
 
@@ -78,6 +79,8 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
     """
     plan = architecture(model)
     recipe = recipe or OURS[plan.task]
+    recipe = replace(recipe, source_weights=dict(recipe.source_weights) | {
+        folder.resolve().name: _OWN_CLEAN_WEIGHT for folder in without_crack})
     out.mkdir(parents=True, exist_ok=True)
     training, validating = split_images(data, recipe, simulated, without_crack, out)
     torch.manual_seed(seed)
