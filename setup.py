@@ -71,6 +71,7 @@ setup(
     entry_points={
         'console_scripts': [
             f'classifier = {PACKAGE}.nodes.classifier_node:main',
+            f'explainer = {PACKAGE}.nodes.explainer_node:main',
             f'segmenter = {PACKAGE}.nodes.segmenter_node:main',
             f'tunnel_crack = {PACKAGE}.cli:main',
         ],

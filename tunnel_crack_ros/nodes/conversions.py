@@ -64,6 +64,16 @@ def overlay_to_msg(overlay: RgbFrame, header: Header) -> Image:
     return cv2_to_imgmsg(overlay, 'rgb8', header)
 
 
+def heat_map_to_msg(values: npt.NDArray[np.float32], header: Header) -> Image:
+    """Turn a heat map (H x W, 0..1) into a 32FC1 image."""
+    return cv2_to_imgmsg(values, '32FC1', header)
+
+
+def heat_picture_to_msg(picture: RgbFrame, header: Header) -> Image:
+    """Turn a frame with its heat map (RGB) into a bgr8 image."""
+    return cv2_to_imgmsg(np.ascontiguousarray(picture[:, :, ::-1]), 'bgr8', header)
+
+
 def cracks_to_msg(cracks: list[Crack], header: Header, camera: str, model: str, threshold: float,
                   size: tuple[int, int], scale: Scale) -> CrackArray:
     """Turn the cracks of a frame into a message.

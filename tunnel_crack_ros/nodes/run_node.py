@@ -7,23 +7,28 @@ from collections.abc import Callable
 import signal
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import (
+    ExternalShutdownException,
+    MultiThreadedExecutor,
+    SingleThreadedExecutor,
+)
 from rclpy.node import Node
 
 from tunnel_crack_ros.nodes.allocator import keep_large_buffers
 
 
-def run_node(make: Callable[[], Node]) -> None:
+def run_node(make: Callable[[], Node], threads: int = 1) -> None:
     """Run a node until it is told to stop: SIGINT and SIGTERM are a good end, exit code 0.
 
     :param make: makes the node once rclpy runs.
+    :param threads: of the executor; more than one for a node whose callbacks take long.
     """
     keep_large_buffers()
     rclpy.init()
     node = None
     try:
         node = make()
-        executor = SingleThreadedExecutor()
+        executor = SingleThreadedExecutor() if threads == 1 else MultiThreadedExecutor(threads)
         executor.add_node(node)
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The explainer as a process, with the shipped segmenter: goals, cancellation, every n-th frame.
+
+What it publishes is held against the method run directly on the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from action_msgs.msg import GoalStatus
+from builtin_interfaces.msg import Duration
+import numpy as np
+import pytest
+from rclpy.action import ActionClient
+from sensor_msgs.msg import Image
+from tunnel_crack_msgs.action import Explain
+
+from tunnel_crack_ros.vision import Model
+from tunnel_crack_ros.vision.explain.heat_map import draw_heat_map
+from tunnel_crack_ros.vision.model_folder import SEGMENTER
+from tunnel_crack_ros.vision.score_cam import ScoreCam
+
+
+class Asker:
+    """A client of one explainer's action."""
+
+    def __init__(self, bench, node) -> None:
+        self._bench = bench
+        self._client = ActionClient(bench.node, Explain, f'{node.name}/explain')
+        self.feedback: list[Explain.Feedback] = []
+        bench.wait_for(self._client.server_is_ready, 'no action server')
+
+    def send(self, **fields):
+        """Send a goal and wait until it is accepted."""
+        future = self._client.send_goal_async(
+            Explain.Goal(**fields), feedback_callback=lambda m: self.feedback.append(m.feedback))
+        self._bench.wait_for(future.done, 'no answer to the goal')
+        handle = future.result()
+        assert handle.accepted
+        return handle
+
+    def finish(self, handle):
+        """Wait for a goal's end; return status and result."""
+        future = handle.get_result_async()
+        self._bench.wait_for(future.done, 'no result')
+        return future.result().status, future.result().result
+
+    def ask(self, **fields):
+        return self.finish(self.send(**fields))
+
+
+@pytest.fixture(scope='module')
+def cam() -> ScoreCam:
+    return ScoreCam(Model.load(SEGMENTER, with_taps=True))
+
+
+@pytest.fixture(scope='module')
+def node(start):
+    return start('explainer')
+
+
+@pytest.fixture(scope='module')
+def asker(bench, node) -> Asker:
+    return Asker(bench, node)
+
+
+def values(message: Image) -> np.ndarray:
+    assert message.encoding == '32FC1'
+    return np.frombuffer(bytes(message.data), np.float32).reshape(message.height, message.width)
+
+
+def test_a_goal_gets_the_maps_of_the_method(bench, node, asker, cam, stamped, cracked):
+    pictures = bench.collect(Image, node.topic('camera/heatmap'))
+    raw = bench.collect(Image, node.topic('camera/heatmap/raw'))
+    bench.wait_for(lambda: bench.node.count_publishers(node.topic('camera/heatmap/raw')),
+                   'no publisher')
+    layers = [cam.layers[0], cam.layers[-1]]
+    asker.feedback.clear()
+    message = stamped.raw(cracked)
+    status, result = asker.ask(image=message, layers=layers)
+    assert status == GoalStatus.STATUS_SUCCEEDED
+    assert result.success and result.message == ''
+    expected = cam.explain(cracked, layers).heat_maps
+    assert list(result.layers) == layers
+    assert list(result.forward_passes) == [heat.passes for heat in expected]
+    np.testing.assert_allclose(result.fidelity, [heat.fidelity for heat in expected], atol=1e-3)
+    for found, heat in zip(result.heat_maps, expected):
+        assert found.header == message.header
+        np.testing.assert_allclose(values(found), heat.values, atol=1e-3)
+    assert result.elapsed.sec + result.elapsed.nanosec * 1e-9 > 0.0
+    assert asker.feedback[-1].forward_passes == asker.feedback[-1].forward_passes_expected
+    assert asker.feedback[-1].progress == 1.0
+    assert {told.layer for told in asker.feedback} == set(layers)
+    for collected in (pictures, raw):
+        assert all(m.header == message.header for m in collected.wait(2))
+    np.testing.assert_allclose(values(raw.messages[-1]), expected[-1].values, atol=1e-3)
+    picture = pictures.messages[-1]
+    assert picture.encoding == 'bgr8'
+    drawn = np.frombuffer(bytes(picture.data), np.uint8).reshape(cracked.shape)[:, :, ::-1]
+    difference = np.abs(drawn.astype(int) - draw_heat_map(cracked, expected[-1].values))
+    assert np.median(difference) == 0.0     # a level of colour apart where rounding differs
+    assert difference.mean() < 1.0
+
+
+def test_exact_goals_take_a_pass_for_every_channel(asker, cam, stamped, cracked):
+    layer = cam.layers[0]
+    status, result = asker.ask(image=stamped.raw(cracked), layers=[layer],
+                               method=Explain.Goal.METHOD_EXACT)
+    assert status == GoalStatus.STATUS_SUCCEEDED
+    heat, = cam.explain(cracked, [layer], method='exact').heat_maps
+    assert list(result.forward_passes) == [heat.channels]
+    assert list(result.fidelity) == [1.0]
+
+
+def test_a_deadline_brings_the_best_maps_so_far(asker, cam, stamped, cracked):
+    status, result = asker.ask(image=stamped.raw(cracked), layers=list(cam.layers),
+                               method=Explain.Goal.METHOD_EXACT,
+                               deadline=Duration(nanosec=300_000_000))
+    assert status == GoalStatus.STATUS_SUCCEEDED
+    assert len(result.heat_maps) == len(cam.layers)
+    assert min(result.fidelity) < 1.0 or any(np.isnan(result.fidelity))
+
+
+def test_a_goal_can_be_cancelled(bench, asker, cam, stamped, cracked):
+    asker.feedback.clear()
+    large = cracked.repeat(4, axis=0).repeat(4, axis=1)
+    handle = asker.send(image=stamped.raw(large), layers=list(cam.layers),
+                        method=Explain.Goal.METHOD_EXACT)
+    bench.wait_for(lambda: asker.feedback, 'no feedback')
+    cancelled = handle.cancel_goal_async()
+    bench.wait_for(cancelled.done, 'cancel not answered')
+    status, result = asker.finish(handle)
+    assert status == GoalStatus.STATUS_CANCELED
+    assert not result.success and result.message == 'cancelled'
+    assert asker.feedback[-1].forward_passes < asker.feedback[-1].forward_passes_expected
+
+
+def test_the_latest_flagged_frame_is_explained_when_none_is_sent(
+        bench, start, cam, stamped, cracked):
+    node = start('explainer')
+    asker = Asker(bench, node)
+    status, result = asker.ask()
+    assert status == GoalStatus.STATUS_ABORTED
+    assert result.message == 'no frame of camera was flagged yet'
+    frames = bench.publisher(Image, node.topic('camera/flagged'))
+    bench.wait_matched(frames)
+    for _ in range(2):
+        message = stamped.raw(cracked)
+        frames.publish(message)
+    node.counted(frames_in=2, waiting=0)
+    status, result = asker.ask()
+    assert status == GoalStatus.STATUS_SUCCEEDED
+    assert list(result.layers) == [cam.layers[-1]]
+    assert result.heat_maps[0].header == message.header
+
+
+@pytest.mark.parametrize('fields, reason', [
+    ({'camera': 'nobody'}, "no camera 'nobody'; expected one of camera"),
+    ({'layers': ['nowhere']}, 'no layer nowhere'),
+    ({'image': Image(height=4, width=4, encoding='rgb8', step=12)}, '0 bytes of data')])
+def test_a_goal_that_does_not_fit_is_answered_with_the_reason(
+        asker, stamped, cracked, fields, reason):
+    status, result = asker.ask(**({'image': stamped.raw(cracked)} | fields))
+    assert status == GoalStatus.STATUS_ABORTED
+    assert not result.success and reason in result.message
+
+
+def test_every_nth_flagged_frame_is_explained(bench, start, stamped, cracked):
+    node = start('explainer', every_nth=2, deadline_s=0.0, queue_depth=10)
+    raw = bench.collect(Image, node.topic('camera/heatmap/raw'))
+    frames = bench.publisher(Image, node.topic('camera/flagged'))
+    bench.wait_matched(frames)
+    bench.wait_for(lambda: bench.node.count_publishers(node.topic('camera/heatmap/raw')),
+                   'no publisher')
+    sent = [stamped.raw(cracked) for _ in range(4)]
+    for message in sent:
+        frames.publish(message)
+    node.counted(done=4)
+    assert [m.header for m in raw.wait(2)] == [sent[1].header, sent[3].header]
+
+
+def test_an_inactive_explainer_says_so_and_works_again(bench, start, stamped, cracked):
+    node = start('explainer')
+    asker = Asker(bench, node)
+    assert node.change('deactivate')
+    status, result = asker.ask(image=stamped.raw(cracked))
+    assert status == GoalStatus.STATUS_ABORTED
+    assert result.message == 'the explainer is not active'
+    assert node.change('cleanup')
+    assert asker.ask(image=stamped.raw(cracked))[0] == GoalStatus.STATUS_ABORTED
+    assert node.change('configure') and node.change('activate')
+    assert asker.ask(image=stamped.raw(cracked))[0] == GoalStatus.STATUS_SUCCEEDED
+
+
+def test_it_ends_well_while_it_explains(bench, start, cam, stamped, cracked):
+    node = start('explainer')
+    asker = Asker(bench, node)
+    large = cracked.repeat(4, axis=0).repeat(4, axis=1)
+    asker.send(image=stamped.raw(large), layers=list(cam.layers),
+               method=Explain.Goal.METHOD_EXACT)
+    bench.wait_for(lambda: asker.feedback, 'no feedback')
+    assert node.stop() < 10.0
+
+
+def test_it_has_the_lowest_priority_in_all_its_threads(node):
+    tasks = Path(f'/proc/{node.process.pid}/task')
+    assert {os.getpriority(os.PRIO_PROCESS, int(task.name)) for task in tasks.iterdir()} == {19}
+
+
+def test_layers_that_the_model_has_not_are_refused_at_start(start):
+    node = start('explainer', wait='unconfigured', layers='decoder,nowhere')
+    log = node.wait_log('cannot configure')
+    assert "parameter 'layers'" in log and 'nowhere' in log
