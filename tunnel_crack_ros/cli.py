@@ -489,6 +489,46 @@ def geometry(
     print(found.sentence())
 
 
+@bench.command('explain')
+def bench_explain(
+        data: Annotated[Path | None, typer.Option(
+            help='Folder with index.csv, or with images/ and masks/; default: rendered frames.')
+            ] = None,
+        split: Annotated[str, typer.Option(help='train, val or test.')] = 'val',
+        images: Annotated[int, typer.Option(min=1, help='Cracked pictures to explain.')] = 20,
+        layers: Annotated[str, typer.Option(
+            help='Names with commas between; default: layer2,layer4,decoder.')] = '',
+        segmenter: SegmenterName = '',
+        json_file: JsonFile = None) -> None:
+    """Compare fast Score-CAM with exact, and exact with its equations in float64."""
+    with _one_line_errors():
+        import numpy as np
+
+        from tunnel_crack_ros.bench.explain import measure_explain
+        from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset
+        from tunnel_crack_ros.explanation_sheet import layers_of
+        from tunnel_crack_ros.simulation import render_single
+        from tunnel_crack_ros.vision import Model
+        from tunnel_crack_ros.vision.model_folder import SEGMENTER
+        if data is None:
+            frames = [render_single(seed, (512, 384), 1.0, True).rgb for seed in range(images)]
+        else:
+            cracked = [image for image in CrackDataset.read(data).select(split).images
+                       if image.has_crack]
+            places = np.linspace(0, len(cracked) - 1, min(images, len(cracked))).astype(int)
+            frames = [np.ascontiguousarray(cracked[place].read_image()) for place in places]
+        with _bars() as bars:
+            found = measure_explain(
+                Model.load(segmenter or SEGMENTER, task='segmenter', with_taps=True), frames,
+                layers=layers_of(layers), progress=_bar(bars, 'Explaining', 'pictures'))
+        if json_file is not None:
+            json_file.write_text(json.dumps(found.to_json_dict(), indent=1) + '\n')
+    _print_table(found.columns, found.rows())
+    print(f'exact against float64: {found.exact_correlation:.5f}; fast takes '
+          f'{found.fast_to_exact_time:.1%} of the time; first map after '
+          f'{found.first_map_seconds:.2f} s; deadline kept for {found.deadline_kept:.0%}')
+
+
 def _epoch_line(epoch: Any) -> str:
     line = f'epoch {epoch.number}/{epoch.of}: loss {epoch.loss:.4f}, {epoch.seconds:.0f} s'
     if epoch.validation is None:

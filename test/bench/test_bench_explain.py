@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark of explanations on a small rendered frame with the shipped segmenter."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from tunnel_crack_ros.bench.explain import measure_explain
+from tunnel_crack_ros.cli import app
+from tunnel_crack_ros.simulation import render_single
+from tunnel_crack_ros.vision import Model
+from tunnel_crack_ros.vision.model_folder import SEGMENTER
+
+
+@pytest.fixture(scope='module')
+def report():
+    model = Model.load(SEGMENTER, with_taps=True)
+    layer = list(model.card.taps)[0]
+    return measure_explain(model, [render_single(3, (128, 96), 1.0, True).rgb], layers=[layer])
+
+
+def test_exact_maps_are_those_of_the_equations(report):
+    assert report.exact_correlation > 0.999
+
+
+def test_every_promised_number_is_there(report):
+    found = json.loads(json.dumps(report.to_json_dict()))
+    assert {'exact_correlation', 'fast_spearman_median', 'fast_spearman_worst',
+            'fast_pass_share', 'fast_to_exact_time', 'exact_to_grad_cam_library_time',
+            'first_map_seconds', 'deadline_kept'} <= found.keys()
+    assert 0.0 < found['fast_pass_share'] < 1.0
+    assert found['exact_to_grad_cam_library_time'] is not None \
+        or found['exact_to_grad_cam_library_time_reason']
+    assert -1.0 <= found['fast_spearman_worst'] <= found['fast_spearman_median'] <= 1.0
+    assert [row[0] for row in report.rows()][-1] == 'all'
+
+
+def test_a_folder_without_pictures_is_one_line_and_exit_code_1(tmp_path):
+    result = CliRunner().invoke(app, ['bench', 'explain', '--data', str(tmp_path)])
+    assert result.exit_code == 1

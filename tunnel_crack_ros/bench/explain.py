@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How fast and how true Score-CAM is here: exact against float64, fast against exact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+import math
+import time
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from tunnel_crack_ros.vision import Model, RgbFrame
+from tunnel_crack_ros.vision.explain.layer import rank_correlation
+from tunnel_crack_ros.vision.explain.picture import fit
+from tunnel_crack_ros.vision.score_cam import ScoreCam
+
+WANTED = ('layer2', 'layer4', 'decoder')
+"""Layers that are compared, as far as the model has them; else its last."""
+_DEADLINE_S = 2.0
+_LATE = 1.1     # times the deadline that still count as kept
+_NO_LIBRARY = 'not measured: the comparison with the grad-cam package is not part of this version'
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One layer of one picture."""
+
+    layer: str
+    spearman: float
+    """Rank correlation of the fast map with the exact one; NaN when one is empty."""
+    fidelity: float
+    """What the fast method said of itself."""
+    fast_passes: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class ExplainReport:
+    """What was measured."""
+
+    model: str
+    images: int
+    comparisons: list[Comparison]
+    exact_correlation: float
+    """Smallest correlation of an exact map with the equations in float64."""
+    fast_to_exact_time: float
+    first_map_seconds: float
+    """Median over the pictures, all layers of a picture asked for together."""
+    deadline_kept: float
+    """Share of pictures, 0..1."""
+
+    columns = ('layer', 'channels', 'spearman median', 'worst', 'fidelity median', 'pass share')
+
+    @property
+    def layers(self) -> list[str]:
+        """Return the layers compared."""
+        return list(dict.fromkeys(c.layer for c in self.comparisons))
+
+    def spearman(self, layer: str = '') -> npt.NDArray[np.float64]:
+        """Return the rank correlations of a layer, or of all; those that are not NaN."""
+        found = np.array([c.spearman for c in self.comparisons if layer in ('', c.layer)])
+        return found[np.isfinite(found)]
+
+    def pass_share(self, layer: str = '') -> float:
+        """Return the fast method's passes as a share of the exact one's."""
+        chosen = [c for c in self.comparisons if layer in ('', c.layer)]
+        return sum(c.fast_passes for c in chosen) / max(1, sum(c.channels for c in chosen))
+
+    def rows(self) -> list[list[str]]:
+        """Return the table: one layer a line, and all together."""
+        return [[layer or 'all', str(sum(c.channels for c in self.comparisons
+                                         if layer in ('', c.layer)) // self.images),
+                 f'{_median(self.spearman(layer)):.3f}', f'{_worst(self.spearman(layer)):.3f}',
+                 f'{_median(self._fidelities(layer)):.3f}', f'{self.pass_share(layer):.1%}']
+                for layer in (*self.layers, '')]
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """Return plain values; null where nothing could be measured."""
+        per_layer = {layer: {
+            'spearman_median': _plain(_median(self.spearman(layer))),
+            'spearman_worst': _plain(_worst(self.spearman(layer))),
+            'fidelity_median': _plain(_median(self._fidelities(layer))),
+            'pass_share': self.pass_share(layer)} for layer in self.layers}
+        return {'model': self.model, 'images': self.images,
+                'exact_correlation': _plain(self.exact_correlation),
+                'fast_spearman_median': _plain(_median(self.spearman())),
+                'fast_spearman_worst': _plain(_worst(self.spearman())),
+                'fast_pass_share': self.pass_share(),
+                'fast_to_exact_time': self.fast_to_exact_time,
+                'exact_to_grad_cam_library_time': None,
+                'exact_to_grad_cam_library_time_reason': _NO_LIBRARY,
+                'first_map_seconds': self.first_map_seconds,
+                'deadline_seconds': _DEADLINE_S, 'deadline_kept': self.deadline_kept,
+                'layers': per_layer}
+
+    def _fidelities(self, layer: str) -> npt.NDArray[np.float64]:
+        found = np.array([c.fidelity for c in self.comparisons if layer in ('', c.layer)])
+        return found[np.isfinite(found)]
+
+
+def measure_explain(model: Model, frames: Sequence[RgbFrame], *, layers: Sequence[str] = (),
+                    progress: Callable[[int, int], None] | None = None) -> ExplainReport:
+    """Compare the fast method with the exact one, and the exact one with its equations.
+
+    :param model: loaded `with_taps`.
+    :param frames: RGB.
+    :param layers: plain names; empty: those of `WANTED` that the model has.
+    :param progress: called with pictures done and in all.
+    :raises ValueError: no frame.
+    :raises ModelError: a layer is not on the card, or the engine failed.
+    """
+    if not frames:
+        raise ValueError('no picture to explain')
+    cam = ScoreCam(model)
+    chosen = list(layers) or [name for name in WANTED if name in cam.layers] or [cam.layers[-1]]
+    cam.explain(frames[0], chosen, deadline_s=0.0)      # the first run of a session is slow
+    comparisons: list[Comparison] = []
+    fast_s = exact_s = 0.0
+    firsts: list[float] = []
+    kept = 0
+    for done, frame in enumerate(frames):
+        fast = cam.explain(frame, chosen)
+        exact = cam.explain(frame, chosen, method='exact')
+        fast_s, exact_s = fast_s + fast.elapsed_s, exact_s + exact.elapsed_s
+        firsts.append(fast.first_map_s)
+        start = time.monotonic()
+        cam.explain(frame, chosen, method='exact', deadline_s=_DEADLINE_S)
+        kept += time.monotonic() - start <= _LATE * _DEADLINE_S
+        comparisons += [Comparison(
+            a.layer, rank_correlation(a.values, b.values), a.fidelity, a.passes, b.channels)
+            for a, b in zip(fast.heat_maps, exact.heat_maps)]
+        if progress is not None:
+            progress(done + 1, len(frames))
+    smallest = min(chosen, key=lambda name: next(
+        c.channels for c in comparisons if c.layer == name))
+    return ExplainReport(model.card.identity, len(frames), comparisons,
+                         _exact_correlation(cam, frames[0], smallest), fast_s / exact_s,
+                         float(np.median(firsts)), kept / len(frames))
+
+
+def _exact_correlation(cam: ScoreCam, frame: RgbFrame, layer: str) -> float:
+    """Return the correlation of our exact map with the equations, computed plainly in float64."""
+    model = cam.model
+    pixels = fit(frame, model.card, model.card.input_size[0] * model.card.input_size[1]).pixels
+    frame = pixels.astype(np.uint8)     # the size that the network sees: nothing to fit
+    heat, = cam.explain(frame, [layer], method='exact').heat_maps
+    answer, taps = model.run_with_taps(frame[np.newaxis], [layer])
+    x, region = frame.astype(np.float64), answer[0] >= model.card.threshold
+    if model.card.task == 'segmenter' and not region.any():
+        region[:] = True
+
+    def f(picture: npt.NDArray[np.float64]) -> float:
+        found = model.run(np.floor(picture + 0.5).astype(np.uint8)[np.newaxis])[0]
+        if model.card.task == 'classifier':
+            return float(found[1])
+        return float(found[region].astype(np.float64).mean())
+
+    activations = taps[layer][0].astype(np.float64)
+    total, nothing = np.zeros(activations.shape[1:]), f(np.zeros_like(x))
+    for channel in activations:
+        up = cv2.resize(channel, frame.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        if up.max() - up.min() > 1e-9:
+            h = (up - up.min()) / (up.max() - up.min())
+            total += (f(x * h[:, :, np.newaxis]) - nothing) * channel
+    expected = cv2.resize(np.maximum(total, 0.0), frame.shape[1::-1],
+                          interpolation=cv2.INTER_LINEAR)
+    if not expected.any() or not heat.values.any():
+        return math.nan
+    return float(np.corrcoef(expected.ravel(), heat.values.ravel())[0, 1])
+
+
+def _median(values: npt.NDArray[np.float64]) -> float:
+    return float(np.median(values)) if values.size else math.nan
+
+
+def _worst(values: npt.NDArray[np.float64]) -> float:
+    return float(values.min()) if values.size else math.nan
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else value
