@@ -25,7 +25,7 @@ def run_node(make: Callable[[], Node], threads: int = 1) -> None:
     """
     keep_large_buffers()
     rclpy.init()
-    node = None
+    node = executor = None
     try:
         node = make()
         executor = SingleThreadedExecutor() if threads == 1 else MultiThreadedExecutor(threads)
@@ -40,6 +40,8 @@ def run_node(make: Callable[[], Node], threads: int = 1) -> None:
     finally:
         # Ctrl+C comes twice under ros2 launch: from the terminal and from launch itself
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if executor is not None and threads > 1:
+            executor.shutdown()     # its threads may be at work on the node
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
