@@ -132,7 +132,7 @@ def test_command_table():
     command = get_command(app)
     known = {*command.commands} - {'bench'} | {
         f'bench {name}' for name in command.commands['bench'].commands}
-    named = {re.match(r'[a-z ]+', name.strip()).group().strip()
+    named = {re.match(r'[a-z]+(?:[- ][a-z]+)*', name.strip()).group()
              for row in rows('Commands') for name in re.findall(r'`([^`]+)`', row[0])}
     assert named == known
 

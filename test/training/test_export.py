@@ -19,7 +19,7 @@ from tunnel_crack_ros.vision.model_card import ModelCard, sha256_of
 
 pytestmark = pytest.mark.training
 
-SHIPPED = ['deeplabv3plus_efficientnet_lite0_segmenter', 'efficientnet_lite0_classifier']
+SHIPPED = ['unet_efficientnet_lite0_segmenter', 'efficientnet_lite0_classifier']
 NAMES = [*SHIPPED, 'deeplabv3plus_resnet18_segmenter']  # and one without SAME padding
 VALIDATION = Validation(0.9, 0.4321, (Metric('f1', 0.123456, 'drawn', 'val', 7),))
 
@@ -89,16 +89,16 @@ def test_taps_are_tensors_that_can_be_read(exported, name, tmp_path):
     assert shapes[card.taps['layer1']][2:] == (height // 4, width // 4)
     if card.task == 'segmenter':
         assert card.taps['high_level'] == card.taps['layer4']
-        assert shapes[card.taps['aspp']] == (1, 256, height // 16, width // 16)
-        assert shapes[card.taps['fused']][:2] == (1, 256 + 48)
+        assert shapes[card.taps['low_level']][2:] == (height // 2, width // 2)
+        assert shapes[card.taps['decoder']] == (1, 16, height, width)
 
 
 @pytest.mark.parametrize('name', NAMES)
 def test_convolutions_carry_no_shape_arithmetic(exported, name):
-    """Only the image pooling of the ASPP, which is resized to its neighbours, asks for a shape."""
+    """Shapes are asked for where the decoder is resized to its neighbour, never to pad."""
     graph = onnx.load(str(exported[name].model)).graph
     asking = [node.name for node in graph.node if node.op_type == 'Shape']
-    assert all('aspp' in node for node in asking), asking
+    assert all('decoder' in node for node in asking), asking
 
 
 def test_vision_runs_the_exported_files(exported):

@@ -15,7 +15,7 @@ from tunnel_crack_ros.training.samples import SampleMix
 pytestmark = pytest.mark.training
 
 CLASSIFIER = 'efficientnet_lite0_classifier'
-SEGMENTER = 'deeplabv3plus_efficientnet_lite0_segmenter'
+SEGMENTER = 'unet_efficientnet_lite0_segmenter'
 SHORT = Recipe(epochs=2, samples_per_epoch=8, batch_size=4, learning_rate=1e-3,
                source_weights={}, mix=SampleMix(distractor_share=0.0, paste_share=0.0),
                crop_side=64, average_decay=0.5)

@@ -22,7 +22,7 @@ class ModelSet:
 
 SETS: Mapping[str, ModelSet] = {
     'edge': ModelSet('efficientnet_lite0_classifier',
-                     'deeplabv3plus_efficientnet_lite0_segmenter'),
+                     'unet_efficientnet_lite0_segmenter'),
     'paper': ModelSet('densenet169_classifier', 'deeplabv3plus_resnet101_segmenter'),
 }
 """Light networks, and the paper's. The first set is the default."""
