@@ -120,7 +120,7 @@ _SLIM = (128, 64, 48, 32, 16)   # channels of the decoder, deepest first
 _UNET_LITE = _LITE_ENCODER | {
     'high_level': Tap('encoder.model.blocks.6'), 'low_level': Tap('encoder.model.blocks.0'),
     'fused': Tap('decoder.blocks.2'), 'decoder': Tap('decoder.blocks.4')}
-_LITE_FRAME = (320, 320)
+_LITE_FRAME = (448, 448)   # a hairline in a frame of 1024 px is lost at 224
 
 ARCHITECTURES: dict[str, Architecture] = {
     # light ones, from ImageNet weights
