@@ -82,7 +82,7 @@ def _images(root: Path, names: Sequence[str], has_crack: bool,
             groups: Mapping[str, str] | None) -> list[CrackImage]:
     folder = _folder(root, names)
     if folder is None:
-        raise DatasetError(f"{root}: found {_listing(root)}; expected a folder of images "
+        raise DatasetError(f'{root}: found {_listing(root)}; expected a folder of images '
                            f"{'with' if has_crack else 'without'} crack, named one of "
                            f"{', '.join(names)}")
     pictures = _by_stem(folder)

@@ -158,7 +158,7 @@ class ExplainerNode(CameraNode):
 
     def _publish(self, camera: str, header: Header, frame: RgbFrame,
                  found: Explanation) -> None:
-        if camera not in self._pictures:
+        if camera not in self._pictures or not self._working():
             return
         for heat in found.heat_maps:
             if self._pictures[camera].get_subscription_count():
@@ -187,6 +187,11 @@ class ExplainerNode(CameraNode):
             result = self._answer(handle, start)
         except (FrameError, ModelError, ValueError) as error:
             result = Explain.Result(message=str(error))
+        except Exception:
+            # a signal takes the context away from under the goal that is being answered
+            if self.context.ok():
+                raise
+            result = Explain.Result(message='the explainer ends')
         finally:
             with self._goals_lock:
                 self._goals -= 1

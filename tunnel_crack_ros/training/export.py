@@ -203,4 +203,3 @@ def _inputs(plan: Architecture, frames: Sequence[CrackImage]) -> list[npt.NDArra
 def _tensor_name(tap: Tap) -> str:
     side = '.input' if tap.of_input else ''
     return f'{_TAP_PREFIX}{tap.module}{side}'
-

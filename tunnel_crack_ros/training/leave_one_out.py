@@ -116,7 +116,7 @@ def _sources(data: Path, recipe: Recipe) -> list[str]:
     both = set(dataset.select('train').sources) & set(dataset.select('val').sources)
     drawn = sorted(name for name in both if recipe.source_weights.get(name, 1.0) > 0)
     if len(drawn) < 2:
-        raise DatasetError(f"{data}: has one source with images for training and validation "
+        raise DatasetError(f'{data}: has one source with images for training and validation '
                            f"({', '.join(drawn) or 'none'}); expected two or more")
     return drawn
 

@@ -31,6 +31,7 @@ _ENDS = ('Conv', 'ConvTranspose', 'Gemm', 'MatMul', 'Shape')
 
 
 class _Images(CalibrationDataReader):  # type: ignore[misc]
+
     def __init__(self, images: Iterable[npt.NDArray[np.uint8]]) -> None:
         self._images = iter(images)
 

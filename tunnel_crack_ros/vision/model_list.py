@@ -43,7 +43,7 @@ class ListedModel:
 
     @property
     def headline(self) -> str:
-        """The first metric of the card: `iou 0.425 (val, 254)`; '' without one."""
+        """Return the first metric of the card: `iou 0.425 (val, 254)`; '' without one."""
         if not self.metrics:
             return ''
         first = self.metrics[0]
