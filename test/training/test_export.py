@@ -89,8 +89,12 @@ def test_taps_are_tensors_that_can_be_read(exported, name, tmp_path):
     assert shapes[card.taps['layer1']][2:] == (height // 4, width // 4)
     if card.task == 'segmenter':
         assert card.taps['high_level'] == card.taps['layer4']
-        assert shapes[card.taps['low_level']][2:] == (height // 2, width // 2)
-        assert shapes[card.taps['decoder']] == (1, 16, height, width)
+        if 'aspp' in card.taps:     # DeepLabV3+
+            assert shapes[card.taps['aspp']] == (1, 256, height // 16, width // 16)
+            assert shapes[card.taps['fused']][:2] == (1, 256 + 48)
+        else:                       # U-Net
+            assert shapes[card.taps['low_level']][2:] == (height // 2, width // 2)
+            assert shapes[card.taps['decoder']] == (1, 16, height, width)
 
 
 @pytest.mark.parametrize('name', NAMES)
