@@ -15,15 +15,14 @@ import numpy.typing as npt
 import onnx
 import torch
 
-from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset, CrackImage
-from tunnel_crack_ros.training.clean_folder import clean_images
+from tunnel_crack_ros.evaluation.crack_dataset import CrackImage
 from tunnel_crack_ros.training.export import export, plain_metrics, write_card
-from tunnel_crack_ros.training.fit import _hold_out, read_checkpoint
+from tunnel_crack_ros.training.fit import read_checkpoint, split_images
 from tunnel_crack_ros.training.models import Architecture, architecture
 from tunnel_crack_ros.training.onnx_network import OnnxNetwork
 from tunnel_crack_ros.training.quantise import quantise
+from tunnel_crack_ros.training.recipes import OURS
 from tunnel_crack_ros.training.samples import CropSamples, FrameSamples
-from tunnel_crack_ros.training.simulated import simulated_images
 from tunnel_crack_ros.training.small_weights import store_fp16, store_int8
 from tunnel_crack_ros.training.validation import (
     Metric,
@@ -139,23 +138,10 @@ def images_of_run(state: dict[str, Any], data: Path, folder: Path,
     :param folder: its folder of results; `simulated` in it holds the frames it rendered.
     :return: training and validation images.
     """
-    photographs = CrackDataset.read(data)
-    if photographs.has_splits:
-        training = list(photographs.select('train').images)
-        validating = list(photographs.select('val').images)
-    else:
-        training, validating = _hold_out(list(photographs.images))
-    extra = [clean_images(path) for path in without_crack]
     rendered = len(list((folder / 'simulated' / 'masks').glob('*.png')))
-    if 'simulated' in state['training_data'] and rendered:
-        extra.append(simulated_images(folder / 'simulated', rendered))
-    for images in extra:
-        kept, held_out = _hold_out(images)
-        training += kept
-        validating += held_out
-    weights = _weights(state)
-    return ([image for image in training if weights.get(image.source, 1.0) > 0],
-            [image for image in validating if weights.get(image.source, 1.0) > 0])
+    simulated = rendered if 'simulated' in state['training_data'] else 0
+    recipe = replace(OURS[architecture(state['model']).task], source_weights=_weights(state))
+    return split_images(data, recipe, simulated, without_crack, folder)
 
 
 def score(path: Path, plan: Architecture, images: Sequence[CrackImage],
