@@ -350,7 +350,10 @@ def export(
                  '--data.')] = 'fp32',
         without_crack: Annotated[list[Path] | None, typer.Option(
             help='Folder of photographs without crack that `train` was given; again for another.')
-            ] = None) -> None:
+            ] = None,
+        half_scale: Annotated[bool, typer.Option(
+            help='Segmenters: frames are also seen at half their size, for wide cracks.')] = False,
+        ) -> None:
     """Write a trained network as ONNX with its card (needs `make setup-training`)."""
     with _one_line_errors():
         precisions = [name.strip() for name in builds.split(',') if name.strip()]
@@ -359,14 +362,14 @@ def export(
             if precisions != ['fp32']:
                 raise ValueError(f"builds '{builds}' must be calibrated and scored: give the data "
                                  'of the training with --data')
-            made = write(checkpoint, out)
+            made = write(checkpoint, out, half_scale=half_scale)
             print(f'{made.model}  {made.card}  largest difference from PyTorch '
                   f'{made.max_difference:.1e}, on noise; metrics are those of the training')
             return
         from tunnel_crack_ros.training.builds import export_builds
         with _bars() as bars:
             done = export_builds(checkpoint, out, data, precisions,
-                                 without_crack=without_crack or (),
+                                 without_crack=without_crack or (), half_scale=half_scale,
                                  progress=_bar(bars, 'Exporting', 'builds'))
     _print_table(('build', 'MB', 'score', 'lost', 'written'), [
         [build.name, f'{build.megabytes:.1f}', f'{build.metric} {build.value:.4f}',

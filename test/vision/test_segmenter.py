@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stage 2: a mask at the frame's own size, whatever that size is."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import numpy as np
 import pytest
 
 from tunnel_crack_ros.vision import CrackSegmenter, Model, ModelError
-from tunnel_crack_ros.vision.segmenter import clean_mask
+from tunnel_crack_ros.vision.segmenter import clean_mask, wide_parts
 
 
 @pytest.fixture(scope='module')
@@ -105,3 +107,38 @@ def test_a_piece_that_never_reaches_the_peak_is_dropped():
     assert not mask[5].any() and np.count_nonzero(mask[15]) == 16
     assert np.count_nonzero(clean_mask(confidence, 0.5, 1)) == 32
     assert np.count_nonzero(clean_mask(confidence, 0.5, 1, peak=0.4)) == 32
+
+
+def test_half_size_fills_wide_cracks_and_leaves_hairlines_as_they_are():
+    confidence = np.zeros((60, 90), np.float32)
+    confidence[:, 20] = 0.9         # a hairline
+    confidence[:, 40:44] = 0.8      # 4 px
+    confidence[:, 60:69] = 0.7      # 9 px
+    kept = wide_parts(confidence)
+    assert not kept[:, :58].any() and not kept[:, 71:].any()
+    assert (kept[:, 60:69] == np.float32(0.7)).all()
+
+
+@pytest.mark.parametrize('size', [(96, 160), (64, 64), (63, 200), (101, 97), (700, 900)])
+def test_half_size_is_seen_when_the_card_says_so_and_the_frame_is_large_enough(model, size):
+    seen = []
+
+    class RimsOnly:
+        card = replace(model.card, half_scale=True)
+
+        @staticmethod
+        def run(images):
+            seen.append(images.shape[1:3])
+            # the half-size picture's network fills the middle, the other one sees nothing
+            full_size = len(seen) == 2
+            confidence = np.zeros(images.shape[:3], np.float32)
+            confidence[:, :, images.shape[2] // 2 - 8:images.shape[2] // 2 + 8] = 0.0 \
+                if full_size else 0.9
+            return confidence
+
+    confidence = CrackSegmenter(RimsOnly(), max_pixels=1 << 18).confidence(
+        np.zeros((*size, 3), np.uint8))
+    assert confidence.shape == size and confidence.dtype == np.float32
+    assert len(seen) == (2 if min(size) >= 64 else 1)
+    assert (confidence > 0.8).any()
+    assert all(side % 32 == 0 for shape in seen for side in shape)

@@ -56,7 +56,7 @@ class Build:
 
 
 def export_builds(checkpoint: Path, out: Path, data: Path, precisions: Sequence[str], *,
-                  without_crack: Sequence[Path] = (),
+                  without_crack: Sequence[Path] = (), half_scale: bool = False,
                   progress: Callable[[int, int], None] | None = None) -> list[Build]:
     """Write a checkpoint as `<model>.onnx` (fp32), `<model>_int8.onnx` and so on, with cards.
 
@@ -93,7 +93,7 @@ def export_builds(checkpoint: Path, out: Path, data: Path, precisions: Sequence[
     made: dict[str, Build] = {}
     with tempfile.TemporaryDirectory() as folder:
         frames = validating[::max(1, len(validating) // _COMPARED_FRAMES)][:_COMPARED_FRAMES]
-        fp32 = export(checkpoint, Path(folder), frames=frames)
+        fp32 = export(checkpoint, Path(folder), frames=frames, half_scale=half_scale)
         card = ModelCard.read(fp32.card)
         reference: float = 0.0
         point: Validation | None = None

@@ -80,12 +80,14 @@ class Deployed(nn.Module):
         return list(self._taps)
 
 
-def export(checkpoint: Path, out: Path, *, frames: Sequence[CrackImage] = ()) -> Exported:
+def export(checkpoint: Path, out: Path, *, frames: Sequence[CrackImage] = (),
+           half_scale: bool = False) -> Exported:
     """Write `<model>.onnx` and `<model>.yaml`.
 
     :param checkpoint: a `.best.pt` of `fit.train`.
     :param out: folder of the model files; made when missing.
     :param frames: photographs on which the graph is compared with PyTorch, besides noise.
+    :param half_scale: segmenters: have frames seen at half their size too, see the card.
     :raises ValueError: no such checkpoint.
     :raises ExportError: the graph's probabilities differ by more than 0.001.
     """
@@ -104,6 +106,7 @@ def export(checkpoint: Path, out: Path, *, frames: Sequence[CrackImage] = ()) ->
         name=name, file=path.name, sha256='', task=plan.task, architecture=plan.title,
         classes=['background', 'crack'], input_size=plan.input_size,
         threshold=round(validation.threshold, 3), peak=round(validation.peak, 3),
+        half_scale=half_scale and plan.task == 'segmenter',
         precision='fp32', version=__version__,
         training_data=data, licences=licence_summary(data),
         metrics=plain_metrics(validation.metrics), taps=taps))

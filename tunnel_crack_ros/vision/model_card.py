@@ -43,6 +43,9 @@ class ModelCard:
     """Version of the project that exported the file."""
     peak: float = 0.0
     """Segmenters: confidence, 0..1, that a piece of the mask must reach somewhere to stay."""
+    half_scale: bool = False
+    """Segmenters: the network also sees the frame at half its size, for the inside of wide
+    cracks (`segmenter.wide_parts`); costs a quarter more time."""
     training_data: list[dict[str, Any]] = field(default_factory=list)
     licences: list[dict[str, Any]] = field(default_factory=list)
     """What the licences of the training data allow, one entry a class of licence."""
@@ -59,6 +62,8 @@ class ModelCard:
             raise CardError(f'threshold is {self.threshold}, expected 0..1')
         if not 0.0 <= self.peak <= 1.0:
             raise CardError(f'peak is {self.peak}, expected 0..1')
+        if not isinstance(self.half_scale, bool):
+            raise CardError(f'half_scale is {self.half_scale!r}, expected true or false')
         width, height = self.input_size
         if min(width, height) <= 0 or width % 32 or height % 32:
             raise CardError(f'input_size is {width} x {height}, expected multiples of 32')
@@ -95,7 +100,7 @@ class ModelCard:
         :raises CardError: a key is missing or a value does not fit.
         """
         known = {f.name for f in fields(cls)}
-        needed = known - {'peak', 'training_data', 'licences', 'metrics', 'taps'}
+        needed = known - {'peak', 'half_scale', 'training_data', 'licences', 'metrics', 'taps'}
         missing = sorted(needed - values.keys())
         if missing:
             raise CardError(f"model card lacks {', '.join(missing)}")
