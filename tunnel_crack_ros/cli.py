@@ -492,6 +492,45 @@ def geometry(
     print(found.sentence())
 
 
+@bench.command()
+def chain(
+        frames: Annotated[int, typer.Option(min=1, help='Simulated frames of a drive.')] = 200,
+        seed: Annotated[int, typer.Option(min=0, help='Which tunnel.')] = 11,
+        data: Annotated[Path | None, typer.Option(
+            help='Folder of photographs with masks: measure them, too.')] = None,
+        split: Annotated[str, typer.Option(help='train, val or test.')] = 'test',
+        segmenter: SegmenterName = '',
+        json_file: JsonFile = None) -> None:
+    """Segment and measure cracks of known size: simulated ones, and labelled photographs."""
+    with _one_line_errors():
+        from tunnel_crack_ros.bench.chain import measure_chain
+        from tunnel_crack_ros.bench.labels import measure_against_labels
+        from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset
+        from tunnel_crack_ros.simulation import render_frames, SimulationSettings
+        from tunnel_crack_ros.vision import CrackSegmenter, Model
+        from tunnel_crack_ros.vision.model_folder import SEGMENTER
+        drawn = CrackSegmenter(Model.load(segmenter or SEGMENTER, task='segmenter'))
+        photographs = [] if data is None else CrackDataset.read(data).select(
+            split, without=('asphalt_',)).images
+        # a frame a second at 0.4 m/s: 512 mm wide, they overlap by a fifth
+        drive = SimulationSettings(seed=seed, frames=frames, fps=1.0)
+        with _bars() as bars:
+            show = _bar(bars, 'Measuring')
+            simulated = measure_chain(drawn.segment, render_frames(drive),
+                                      lambda done: show(done, frames)).to_json_dict()
+            labels = {source: errors.to_json_dict() for source, errors in measure_against_labels(
+                drawn.segment, photographs, _bar(bars, 'Photographs', 'images')).items()}
+        if json_file is not None:
+            json_file.write_text(json.dumps(
+                {'model': drawn.model.card.identity, 'simulated': simulated, 'labels': labels},
+                indent=1) + '\n')
+    _print_table(('simulated', ''), [[name, f'{value:.4g}'] for name, value in simulated.items()])
+    if labels:
+        _print_table(('source', *next(iter(labels.values()))), [
+            [source, *(f'{value:.3g}' for value in errors.values())]
+            for source, errors in labels.items()])
+
+
 @bench.command('explain')
 def bench_explain(
         data: Annotated[Path | None, typer.Option(
