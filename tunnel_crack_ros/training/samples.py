@@ -71,7 +71,7 @@ class SampleMix:
     distractor_share: float = 0.5   # samples with joints, cables, stains and the like drawn in
     paste_share: float = 0.25       # samples of a clean photograph with the crack of another one
     thin_labels: bool = True        # thin down the labels of sources drawn too thick
-    scales: tuple[float, float] = (0.5, 1.5)    # segmenters: of the photograph in the crop
+    scales: tuple[float, float] = (0.4, 2.5)    # segmenters: of the photograph in the crop
     vary: bool = True               # light, colour, blur, noise, compression
 
 
