@@ -248,7 +248,7 @@ def train(
         resume: Annotated[bool, typer.Option(
             '--resume', help='Go on with the run in the folder.')] = False,
         start_from: Annotated[Path | None, typer.Option(
-            help='Weights to start from: a .best.pt.')] = None) -> None:
+            help='A .best.pt to start from; of another model, the encoder they share.')] = None) -> None:
     """Train a network (needs `make setup-training`)."""
     with _one_line_errors():
         from dataclasses import replace

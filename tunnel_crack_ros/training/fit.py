@@ -30,6 +30,7 @@ from tunnel_crack_ros.training.validation import (
     validate_segmenter,
     Validation,
 )
+from tunnel_crack_ros.training.warm_start import start_network
 from tunnel_crack_ros.training.whole_frames import WholeFrames
 
 _OWN_CLEAN_WEIGHT = 3.0     # as often as the most drawn sources of the recipes
@@ -69,7 +70,8 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
         is a source, and a tenth of its pictures validates.
     :param seed: of weights, samples and dropout.
     :param resume: go on from `<model>.last.pt`; the result is that of a run never stopped.
-    :param start_from: `.best.pt` of an earlier run whose weights are the start.
+    :param start_from: `.best.pt` of an earlier run whose weights are the start: all of them, or
+        of another model those of the encoder, if that is the same (`warm_start`).
     :param pretrained: start from ImageNet weights, unless `start_from` is given.
     :param on_step: told steps done, steps in all and the loss.
     :param on_epoch: told every epoch's result.
@@ -87,7 +89,7 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     network = plan.build(pretrained and start_from is None)
     if start_from is not None:
-        network.load_state_dict(read_checkpoint(start_from, model)['network'])
+        start_network(network, model, read_checkpoint(start_from), start_from)
     samples = _samples(plan, recipe, training, seed)
     run = _Run(plan, recipe, network, len(samples) // recipe.batch_size, device)
     best, first_epoch, best_score = out / f'{model}.best.pt', 0, -math.inf

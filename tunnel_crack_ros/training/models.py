@@ -177,6 +177,13 @@ ARCHITECTURES: dict[str, Architecture] = {
         'U-Net with VGG-13', 'segmenter', _segmenter(smp.Unet, 'vgg13'), _FRAME),
     'unetplusplus_vgg13_segmenter': Architecture(
         'U-Net++ with VGG-13', 'segmenter', _segmenter(smp.UnetPlusPlus, 'vgg13'), _FRAME),
+    # on the paper's encoders: what these learn in a U-Net, the paper's networks start from
+    'unet_densenet169_segmenter': Architecture(
+        'U-Net with DenseNet-169', 'segmenter',
+        _segmenter(smp.Unet, 'densenet169', decoder_channels=_SLIM), _FRAME),
+    'unet_resnet101_segmenter': Architecture(
+        'U-Net with ResNet-101', 'segmenter',
+        _segmenter(smp.Unet, 'resnet101', decoder_channels=_SLIM), _FRAME, _RESNET_ENCODER),
     # light ones, from nothing
     'mobilenet_v3_classifier': Architecture(
         'MobileNetV3-Large', 'classifier', _classifier(torchvision.models.mobilenet_v3_large),

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A network starts from the encoder that it shares with a trained one."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tunnel_crack_ros.training.models import architecture
+from tunnel_crack_ros.training.warm_start import start_network
+
+pytestmark = pytest.mark.training
+
+
+def _checkpoint(model: str) -> dict[str, object]:
+    torch.manual_seed(1)
+    return {'model': model, 'network': architecture(model).build(False).state_dict()}
+
+
+@pytest.mark.parametrize('start, model, ours, theirs', [
+    ('unet_densenet169_segmenter', 'densenet169_classifier',
+     'features.denseblock3.denselayer7.conv2.weight',
+     'encoder.features.denseblock3.denselayer7.conv2.weight'),
+    ('unet_resnet101_segmenter', 'deeplabv3plus_resnet101_segmenter',
+     'encoder.layer4.2.conv3.weight', 'encoder.layer4.2.conv3.weight'),
+    ('unet_efficientnet_lite0_segmenter', 'efficientnet_lite0_classifier',
+     'blocks.3.1.conv_pw.weight', 'encoder.model.blocks.3.1.conv_pw.weight')])
+def test_encoder_is_taken_from_another_model(start: str, model: str, ours: str,
+                                             theirs: str) -> None:
+    """Every tensor of the encoder arrives; the head stays its own."""
+    checkpoint = _checkpoint(start)
+    torch.manual_seed(2)
+    network = architecture(model).build(False)
+    weights = checkpoint['network']
+    assert isinstance(weights, dict)
+    assert not torch.equal(network.state_dict()[ours], weights[theirs])
+    taken = start_network(network, model, checkpoint, Path('start.pt'))
+    assert torch.equal(network.state_dict()[ours], weights[theirs])
+    encoder = [name for name in weights if name.startswith('encoder.')]
+    assert taken > 0.9 * len(encoder)
+
+
+def test_same_model_is_taken_whole() -> None:
+    """Decoder and head too."""
+    model = 'deeplabv3plus_resnet18_segmenter'
+    checkpoint = _checkpoint(model)
+    torch.manual_seed(2)
+    network = architecture(model).build(False)
+    start_network(network, model, checkpoint, Path('start.pt'))
+    weights = checkpoint['network']
+    assert isinstance(weights, dict)
+    assert all(torch.equal(tensor, weights[name])
+               for name, tensor in network.state_dict().items())
+
+
+def test_another_encoder_is_refused() -> None:
+    """The error names file, both models and what fitted."""
+    checkpoint = _checkpoint('deeplabv3plus_resnet34_segmenter')
+    network = architecture('efficientnet_lite0_classifier').build(False)
+    with pytest.raises(ValueError, match='start.pt is a checkpoint of deeplabv3plus_resnet34'):
+        start_network(network, 'efficientnet_lite0_classifier', checkpoint, Path('start.pt'))
