@@ -120,7 +120,8 @@ def process(
         print((out / 'cracks.json').read_text())
         return
     print(summary.sentence())
-    print(f'{out}/overlays/  {out}/masks/  {out}/cracks.csv  {out}/cracks.json')
+    print('  '.join(f'{out}/{name}' for name in (
+        'overlays/', 'masks/', 'cracks.csv', 'cracks.json', 'cracks.geojson')))
 
 
 @app.command()
@@ -248,7 +249,7 @@ def train(
         resume: Annotated[bool, typer.Option(
             '--resume', help='Go on with the run in the folder.')] = False,
         start_from: Annotated[Path | None, typer.Option(
-            help='A .best.pt to start from; of another model, the encoder they share.')] = None) -> None:
+            help='A .best.pt to start from; of another model, its encoder.')] = None) -> None:
     """Train a network (needs `make setup-training`)."""
     with _one_line_errors():
         from dataclasses import replace

@@ -173,3 +173,11 @@ def test_a_summary_without_cracks_says_so(tmp_path):
     summary = ResultFolder(tmp_path).write_tables([record], {})
     assert summary.sentence() == '0 flagged of 1 frames, 0 UNKNOWN, 0 cracks'
     assert math.isnan(record.scale.mm_per_px)
+
+
+def test_geojson_holds_the_cracks_of_the_tables(processed):
+    out, _ = processed
+    frames = json.loads((out / 'cracks.json').read_text())['frames']
+    features = json.loads((out / 'cracks.geojson').read_text())['features']
+    assert [crack['id'] for frame in frames for crack in frame['cracks']] == \
+        [feature['properties']['id'] for feature in features] != []

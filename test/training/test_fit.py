@@ -84,10 +84,18 @@ def test_a_stopped_run_resumes_to_the_same_weights(drawn_cracks, tmp_path, model
     assert [len(lines) for lines in curves] == [3, 3]
 
 
-def test_checkpoint_of_another_model_is_refused(drawn_cracks, tmp_path):
+def test_start_from_another_encoder_is_refused(drawn_cracks, tmp_path):
     best = train(CLASSIFIER, drawn_cracks, tmp_path, recipe=replace(SHORT, epochs=1))
+    other = 'deeplabv3plus_resnet18_segmenter'
+    with pytest.raises(ValueError, match=f'checkpoint of {CLASSIFIER}, whose encoder is not'):
+        train(other, drawn_cracks, tmp_path, recipe=SHORT, start_from=best)
+
+
+def test_resume_from_another_model_is_refused(drawn_cracks, tmp_path):
+    train(CLASSIFIER, drawn_cracks, tmp_path, recipe=replace(SHORT, epochs=1))
+    (tmp_path / f'{CLASSIFIER}.last.pt').rename(tmp_path / f'{SEGMENTER}.last.pt')
     with pytest.raises(ValueError, match=f'checkpoint of {CLASSIFIER}; expected {SEGMENTER}'):
-        train(SEGMENTER, drawn_cracks, tmp_path, recipe=SHORT, start_from=best)
+        train(SEGMENTER, drawn_cracks, tmp_path, recipe=SHORT, resume=True)
 
 
 def test_unknown_model_is_named(drawn_cracks, tmp_path):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tunnel_crack_ros.inspection.geojson import write_geojson
 from tunnel_crack_ros.inspection.result_folder import FrameRecord, ResultFolder, Summary
 from tunnel_crack_ros.inspection.sources import FrameSource, RecordedFrame
 from tunnel_crack_ros.vision import (
@@ -103,4 +104,5 @@ def process(source: FrameSource, out: Path, inspector: Inspector,
                 progress(Progress(len(records), flagged, len(source)))
     finally:
         summary = results.write_tables(records, inspector.about())
+        write_geojson(out / 'cracks.geojson', records)
     return summary

@@ -140,10 +140,11 @@ def _frame_values(record: FrameRecord) -> dict[str, Any]:
         'verdict': record.verdict, 'crack_probability': _number(record.crack_probability, 4),
         'reason': record.reason, 'mm_per_px': _number(record.scale.mm_per_px, 6),
         'scale_source': record.scale.source.name,
-        'cracks': [_crack_values(crack) for crack in record.cracks]}
+        'cracks': [crack_values(crack) for crack in record.cracks]}
 
 
-def _crack_values(crack: Crack) -> dict[str, Any]:
+def crack_values(crack: Crack) -> dict[str, Any]:
+    """Return a crack's measures by name, px, mm and rad; None for what is unknown."""
     line = [[_number(float(x), 2), _number(float(y), 2), _number(float(w), 2)]
             for (x, y), w in zip(crack.centre_line, crack.widths_px)]
     return {

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An inspection's cracks as GeoJSON, which QGIS opens and CAD programs import."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from tunnel_crack_ros.inspection.result_folder import crack_values, FrameRecord
+from tunnel_crack_ros.vision import Crack
+
+
+def write_geojson(path: Path, records: Sequence[FrameRecord]) -> None:
+    """Write all cracks to one file.
+
+    :raises OSError: it cannot be written.
+    """
+    path.write_text(json.dumps(to_geojson(records), allow_nan=False), encoding='utf-8')
+
+
+def to_geojson(records: Sequence[FrameRecord]) -> dict[str, Any]:
+    """Return a FeatureCollection (RFC 7946): each crack's centre line with its measures.
+
+    Coordinates lie in the frame, not on the Earth: x to the right and y up from the centre of the
+    top left pixel, mm where the scale is known and px elsewhere. `unit` says which, `frame` where.
+    """
+    return {'type': 'FeatureCollection',
+            'features': [_feature(record, crack) for record in records
+                         for crack in record.cracks]}
+
+
+def _feature(record: FrameRecord, crack: Crack) -> dict[str, Any]:
+    known = math.isfinite(crack.mm_per_px)
+    factor = crack.mm_per_px if known else 1.0
+    line = [[round(float(x) * factor, 3), round(-float(y) * factor, 3)]
+            for x, y in crack.centre_line]
+    measures = crack_values(crack)
+    del measures['centre_line_x_y_width_px']
+    return {
+        'type': 'Feature',
+        # a line needs two places
+        'geometry': {'type': 'LineString', 'coordinates': line} if len(line) > 1
+        else {'type': 'Point', 'coordinates': line[0]},
+        'properties': {'frame': record.name, 'camera': record.camera,
+                       'unit': 'mm' if known else 'px', **measures}}
