@@ -3,68 +3,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 import json
-import os
 from pathlib import Path
-import sys
 from typing import Annotated, Any
 
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
+from rich.progress import Progress
 import typer
+
+from tunnel_crack_ros.bench.commands import bench, SegmenterName
+from tunnel_crack_ros.console import (
+    console,
+    moving_bar,
+    one_line_errors,
+    output,
+    print_table,
+    progress_bars,
+)
 
 # Heavy imports (ONNX Runtime, rclpy, PyTorch) stand inside the commands that need them, so that
 # `tunnel_crack --help` is quick and `process` runs without ROS.
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help='Find, measure and explain cracks in tunnel linings.')
-bench = typer.Typer(no_args_is_help=True, help='Measure speed and accuracy on this machine.')
 app.add_typer(bench, name='bench')
-console = Console(stderr=True, highlight=False)
-# a pipe has no width: do not cut tables there to 80 columns
-output = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 Json = Annotated[bool, typer.Option('--json', help='Print one JSON object, for machines.')]
-JsonFile = Annotated[Path | None, typer.Option('--json', help='Write the numbers to this file.')]
 ClassifierName = Annotated[str, typer.Option(help='Model name or file; default: built in.')]
-SegmenterName = Annotated[str, typer.Option(help='Model name or file; default: built in.')]
 ModelSetName = Annotated[str, typer.Option(
     help='edge (light, default) or paper: both models. One named by itself wins.')]
 ScoredClassifier = Annotated[str, typer.Option(
     help='Model name, .onnx or .best.pt; default: built in.')]
 ScoredSegmenter = Annotated[str, typer.Option(
     help='Model name, .onnx or .best.pt; default: built in.')]
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """Turn errors that a user can mend into one line and exit code 1, all others into 2."""
-    try:
-        yield
-    except (ValueError, OSError, LookupError, ImportError, RuntimeError) as error:
-        console.print('[red]error:[/red] ' + escape(str(error) or type(error).__name__),
-                      soft_wrap=True)
-        raise typer.Exit(1) from (error if os.environ.get('TUNNEL_CRACK_TRACEBACK') else None)
-    except Exception as error:
-        console.print_exception()
-        console.print('[red]internal error:[/red] please report it with the lines above')
-        raise typer.Exit(2) from error
-
-
-def _bars() -> Progress:
-    return Progress(TextColumn('{task.description:<12}'), BarColumn(), MofNCompleteColumn(),
-                    TextColumn('{task.fields[unit]}'), TimeRemainingColumn(), console=console)
 
 
 @app.command()
@@ -94,7 +65,7 @@ def process(
             help='Image topic of a bag; may be given again. Default: all.')] = None,
         as_json: Json = False) -> None:
     """Find and measure cracks in recorded frames: overlays, masks, cracks.csv, cracks.json."""
-    with _one_line_errors():
+    with one_line_errors():
         from tunnel_crack_ros.inspection.process import Inspector
         from tunnel_crack_ros.inspection.process import process as inspect
         from tunnel_crack_ros.inspection.sources import open_source
@@ -108,7 +79,7 @@ def process(
             CrackSegmenter(Model.load(segmenter or chosen.segmenter, task='segmenter'),
                            segmenter_threshold, max_pixels),
             mm_per_px, lining_distance, segment_all=segment_all)
-        with _bars() as bars:
+        with progress_bars() as bars:
             classifying = bars.add_task('Classifying', total=len(source), unit='frames')
             segmenting = bars.add_task('Segmenting', total=None, unit='flagged')
 
@@ -133,7 +104,7 @@ def models(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps([model.to_json_dict() for model in found], indent=1))
     else:
-        _print_table(
+        print_table(
             ('name', 'set', 'task', 'architecture', 'precision', 'MB', 'threshold', 'score',
              'provider', 'state'),
             [[model.name, ', '.join(model.sets), model.task, model.architecture, model.precision,
@@ -162,7 +133,7 @@ def explain(
         model: Annotated[str, typer.Option(
             help='Segmenter or classifier, name or file; default: the segmenter.')] = '') -> None:
     """Show which parts of a picture led to the answer: Score-CAM of every layer, in one PNG."""
-    with _one_line_errors():
+    with one_line_errors():
         import cv2
 
         from tunnel_crack_ros.explanation_sheet import draw_sheet, layers_of
@@ -173,8 +144,8 @@ def explain(
         frame = read_picture(image)
         loaded = Model.load(model or SEGMENTER, with_taps=True)
         cam = ScoreCam(loaded, baseline=baseline)
-        with _bars() as bars:
-            bar = _bar(bars, 'Explaining', 'passes')
+        with progress_bars() as bars:
+            bar = moving_bar(bars, 'Explaining', 'passes')
             found = cam.explain(frame, layers_of(layers), method=method, deadline_s=deadline,
                                 on_progress=lambda p: bar(p.passes, p.expected))
         mask = CrackSegmenter(loaded).segment(frame).mask \
@@ -183,7 +154,7 @@ def explain(
         out.parent.mkdir(parents=True, exist_ok=True)
         if not cv2.imwrite(str(out), sheet[:, :, ::-1]):
             raise ValueError(f'{out}: cannot be written; expected a name that ends in .png')
-    _print_table(('layer', 'channels', 'scored', 'passes', 'fidelity'), [
+    print_table(('layer', 'channels', 'scored', 'passes', 'fidelity'), [
         [heat.layer, str(heat.channels), str(heat.scored), str(heat.passes),
          f'{heat.fidelity:.3f}'] for heat in found.heat_maps])
     print(f'{out}  {found.passes} passes in {found.elapsed_s:.1f} s'
@@ -209,14 +180,14 @@ def evaluate(
         json_file: Annotated[Path | None, typer.Option(
             '--json', help='Write the numbers to this file.')] = None) -> None:
     """Score the models on labelled photographs."""
-    with _one_line_errors():
+    with one_line_errors():
         from tunnel_crack_ros.evaluation.evaluate import evaluate as score
         from tunnel_crack_ros.vision.model_folder import model_set
         chosen = model_set(models)
-        with _bars() as bars:
+        with progress_bars() as bars:
             judge, outliner = classifier or chosen.classifier, segmenter or chosen.segmenter
             report = score(data, split, source or None, judge, outliner,
-                           progress=_bar(bars, 'Evaluating'), only=only)
+                           progress=moving_bar(bars, 'Evaluating'), only=only)
         if json_file is not None:
             json_file.parent.mkdir(parents=True, exist_ok=True)
             json_file.write_text(json.dumps(report.to_json_dict(), indent=1) + '\n')
@@ -251,7 +222,7 @@ def train(
         start_from: Annotated[Path | None, typer.Option(
             help='A .best.pt to start from; of another model, its encoder.')] = None) -> None:
     """Train a network (needs `make setup-training`)."""
-    with _one_line_errors():
+    with one_line_errors():
         from dataclasses import replace
 
         from tunnel_crack_ros.training.fit import train as fit
@@ -260,8 +231,8 @@ def train(
         chosen = recipe_of(recipe, architecture(model).task)
         chosen = replace(chosen, epochs=epochs or chosen.epochs,
                          samples_per_epoch=samples or chosen.samples_per_epoch)
-        with _bars() as bars:
-            steps = _bar(bars, 'Training', 'steps')
+        with progress_bars() as bars:
+            steps = moving_bar(bars, 'Training', 'steps')
             best = fit(model, data, out, recipe=chosen, simulated=simulated,
                        without_crack=without_crack or (), seed=seed, resume=resume,
                        start_from=start_from,
@@ -285,10 +256,10 @@ def compare(
             min=0, help='Frames of simulated linings to mix in.')] = 0,
         seed: Annotated[int, typer.Option(help='The same seed gives the same runs.')] = 0) -> None:
     """Train and score the paper's networks under one budget; resumable (needs PyTorch)."""
-    with _one_line_errors():
+    with one_line_errors():
         from tunnel_crack_ros.training.comparison import Budget, MODELS
         from tunnel_crack_ros.training.comparison import compare as run
-        with _bars() as bars:
+        with progress_bars() as bars:
             run(data, out, report, [name.strip() for name in models.split(',')] if models
                 else MODELS, Budget(epochs, classifier_samples, segmenter_samples, crop,
                                     simulated), seed, _watch(bars))
@@ -309,9 +280,9 @@ def ablate(
             help='Train this line; may be given again. Default: all.')] = None,
         seed: Annotated[int, typer.Option(help='The same seed gives the same runs.')] = 0) -> None:
     """Train without one part of the recipe at a time; resumable (needs PyTorch)."""
-    with _one_line_errors():
+    with one_line_errors():
         from tunnel_crack_ros.training.ablation import ablate as run
-        with _bars() as bars:
+        with progress_bars() as bars:
             table = run(model, data, out, epochs=epochs, samples=samples, simulated=simulated,
                         only=only or (), seed=seed, watch=_watch(bars))
     print(table)
@@ -331,9 +302,9 @@ def leave_one_out(
             min=0, help='Frames of simulated linings to mix in.')] = 300,
         seed: Annotated[int, typer.Option(help='The same seed gives the same runs.')] = 0) -> None:
     """Train without one source at a time and score on it; resumable (needs PyTorch)."""
-    with _one_line_errors():
+    with one_line_errors():
         from tunnel_crack_ros.training.leave_one_out import leave_one_out as run
-        with _bars() as bars:
+        with progress_bars() as bars:
             table = run(model, data, out, epochs=epochs, samples=samples, simulated=simulated,
                         sources=source or (), seed=seed, watch=_watch(bars))
     print(table)
@@ -356,7 +327,7 @@ def export(
             help='Segmenters: frames are also seen at half their size, for wide cracks.')] = False,
         ) -> None:
     """Write a trained network as ONNX with its card (needs `make setup-training`)."""
-    with _one_line_errors():
+    with one_line_errors():
         precisions = [name.strip() for name in builds.split(',') if name.strip()]
         if data is None:
             from tunnel_crack_ros.training.export import export as write
@@ -368,11 +339,11 @@ def export(
                   f'{made.max_difference:.1e}, on noise; metrics are those of the training')
             return
         from tunnel_crack_ros.training.builds import export_builds
-        with _bars() as bars:
+        with progress_bars() as bars:
             done = export_builds(checkpoint, out, data, precisions,
                                  without_crack=without_crack or (), half_scale=half_scale,
-                                 progress=_bar(bars, 'Exporting', 'builds'))
-    _print_table(('build', 'MB', 'score', 'lost', 'written'), [
+                                 progress=moving_bar(bars, 'Exporting', 'builds'))
+    print_table(('build', 'MB', 'score', 'lost', 'written'), [
         [build.name, f'{build.megabytes:.1f}', f'{build.metric} {build.value:.4f}',
          f'{build.lost:.4f}', '' if build.refused else str(build.model)] for build in done])
     print(f'largest difference of fp32 from PyTorch {done[0].max_difference:.1e}, on noise and '
@@ -402,7 +373,7 @@ def simulate(
         transport: Annotated[str, typer.Option(help='compressed or raw')] = 'compressed',
         as_json: Json = False) -> None:
     """Render a drive along a lining with known cracks: a bag, and the truth beside it."""
-    with _one_line_errors():
+    with one_line_errors():
         from tunnel_crack_ros.simulation import simulate as render
         from tunnel_crack_ros.simulation import SimulationSettings, spread_cameras
         settings = SimulationSettings(
@@ -410,8 +381,8 @@ def simulate(
             speed=speed, crack_density=crack_density, unusable_rate=unusable_rate,
             transport=transport,
             cameras=spread_cameras([name.strip() for name in cameras.split(',')]))
-        with _bars() as bars:
-            made = render(settings, out, _bar(bars, 'Rendering'))
+        with progress_bars() as bars:
+            made = render(settings, out, moving_bar(bars, 'Rendering'))
     if as_json:
         print(json.dumps({'bag': str(made.bag), 'truth': str(made.truth)}))
         return
@@ -432,7 +403,7 @@ def replay(
         wait: Annotated[bool, typer.Option(
             help='Start when every image topic has a subscriber.')] = False) -> None:
     """Publish a bag's messages at their own rate, as `ros2 bag play` does."""
-    with _one_line_errors():
+    with one_line_errors():
         from tunnel_crack_ros.nodes.bag_player import play
         play(bag, rate=rate, clock_hz=clock, loop=loop, topics=topic or None,
              wait_for_subscribers=wait, ros_args=ros_arguments)
@@ -445,131 +416,12 @@ def demo(
         rate: Annotated[float, typer.Option(help='Times the speed of the drive.')] = 1.0,
         seed: Annotated[int, typer.Option(help='Which tunnel and drive.')] = 36) -> None:
     """Simulate an inspection, replay it through the live nodes, and keep what they publish."""
-    with _one_line_errors():
+    with one_line_errors():
         from tunnel_crack_ros.demo import run_demo
-        with _bars() as bars:
-            outcome = run_demo(out, frames, rate, seed, partial_bar=lambda what: _bar(bars, what))
+        with progress_bars() as bars:
+            outcome = run_demo(out, frames, rate, seed,
+                               partial_bar=lambda what: moving_bar(bars, what))
     print(outcome.text())
-
-
-@bench.command()
-def latency(
-        frames: Annotated[int, typer.Option(min=10, help='Frames to send.')] = 100,
-        transport: Annotated[str, typer.Option(help='raw or compressed')] = 'raw',
-        width: Annotated[int, typer.Option(help='px')] = 512,
-        height: Annotated[int, typer.Option(help='px')] = 375,
-        json_file: Annotated[Path | None, typer.Option(
-            '--json', help='Write the numbers to this file.')] = None) -> None:
-    """Time a frame from its publisher to its mask, through the real nodes."""
-    with _one_line_errors():
-        from tunnel_crack_ros.bench.latency import measure_latency
-        from tunnel_crack_ros.simulation import render_single
-        pictures = [render_single(seed, (width, height), 1.0, True).rgb for seed in range(20)]
-        found = measure_latency([pictures[i % 20] for i in range(frames)], transport)
-        if json_file is not None:
-            json_file.write_text(json.dumps(found.to_json_dict(), indent=1) + '\n')
-    _print_table(('stage', 'median ms'), [
-        *([stage, f'{value:.1f}'] for stage, value in sorted(found.stages.items())),
-        ['publisher to mask', f'{found.total_median:.1f} (p95 {found.total_p95:.1f})'],
-        ['model inference', f'{found.inference_median:.1f} ({found.inference_share:.0%})']])
-
-
-@bench.command()
-def geometry(
-        cases: Annotated[int, typer.Option(min=1, help='Rendered cracks of each shape.')] = 40,
-        seed: Annotated[int, typer.Option(help='Which cracks.')] = 1,
-        plot: Annotated[Path | None, typer.Option(help='Draw the errors into this PNG.')] = None,
-        json_file: JsonFile = None) -> None:
-    """Compare measured length, width and direction with those of rendered cracks."""
-    with _one_line_errors():
-        from tunnel_crack_ros.bench.geometry import measure_geometry
-        with _bars() as bars:
-            found = measure_geometry(cases, seed, progress=_bar(bars, 'Measuring', 'cracks'))
-        if json_file is not None:
-            json_file.write_text(json.dumps(found.to_json_dict(), indent=1) + '\n')
-        if plot is not None:
-            found.draw(plot)
-    _print_table(found.columns, found.rows())
-    print(found.sentence())
-
-
-@bench.command()
-def chain(
-        frames: Annotated[int, typer.Option(min=1, help='Simulated frames of a drive.')] = 200,
-        seed: Annotated[int, typer.Option(min=0, help='Which tunnel.')] = 11,
-        data: Annotated[Path | None, typer.Option(
-            help='Folder of photographs with masks: measure them, too.')] = None,
-        split: Annotated[str, typer.Option(help='train, val or test.')] = 'test',
-        segmenter: SegmenterName = '',
-        json_file: JsonFile = None) -> None:
-    """Segment and measure cracks of known size: simulated ones, and labelled photographs."""
-    with _one_line_errors():
-        from tunnel_crack_ros.bench.chain import measure_chain
-        from tunnel_crack_ros.bench.labels import measure_against_labels
-        from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset
-        from tunnel_crack_ros.simulation import render_frames, SimulationSettings
-        from tunnel_crack_ros.vision import CrackSegmenter, Model
-        from tunnel_crack_ros.vision.model_folder import SEGMENTER
-        drawn = CrackSegmenter(Model.load(segmenter or SEGMENTER, task='segmenter'))
-        photographs = [] if data is None else CrackDataset.read(data).select(
-            split, without=('asphalt_',)).images
-        # a frame a second at 0.4 m/s: 512 mm wide, they overlap by a fifth
-        drive = SimulationSettings(seed=seed, frames=frames, fps=1.0)
-        with _bars() as bars:
-            show = _bar(bars, 'Measuring')
-            simulated = measure_chain(drawn.segment, render_frames(drive),
-                                      lambda done: show(done, frames)).to_json_dict()
-            labels = {source: errors.to_json_dict() for source, errors in measure_against_labels(
-                drawn.segment, photographs, _bar(bars, 'Photographs', 'images')).items()}
-        if json_file is not None:
-            json_file.write_text(json.dumps(
-                {'model': drawn.model.card.identity, 'simulated': simulated, 'labels': labels},
-                indent=1) + '\n')
-    _print_table(('simulated', ''), [[name, f'{value:.4g}'] for name, value in simulated.items()])
-    if labels:
-        _print_table(('source', *next(iter(labels.values()))), [
-            [source, *(f'{value:.3g}' for value in errors.values())]
-            for source, errors in labels.items()])
-
-
-@bench.command('explain')
-def bench_explain(
-        data: Annotated[Path | None, typer.Option(
-            help='Folder with index.csv, or with images/ and masks/; default: rendered frames.')
-            ] = None,
-        split: Annotated[str, typer.Option(help='train, val or test.')] = 'val',
-        images: Annotated[int, typer.Option(min=1, help='Cracked pictures to explain.')] = 20,
-        layers: Annotated[str, typer.Option(
-            help='Names with commas between; default: layer2,layer4,decoder.')] = '',
-        segmenter: SegmenterName = '',
-        json_file: JsonFile = None) -> None:
-    """Compare fast Score-CAM with exact, and exact with its equations in float64."""
-    with _one_line_errors():
-        import numpy as np
-
-        from tunnel_crack_ros.bench.explain import measure_explain
-        from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset
-        from tunnel_crack_ros.explanation_sheet import layers_of
-        from tunnel_crack_ros.simulation import render_single
-        from tunnel_crack_ros.vision import Model
-        from tunnel_crack_ros.vision.model_folder import SEGMENTER
-        if data is None:
-            frames = [render_single(seed, (512, 384), 1.0, True).rgb for seed in range(images)]
-        else:
-            cracked = [image for image in CrackDataset.read(data).select(split).images
-                       if image.has_crack]
-            places = np.linspace(0, len(cracked) - 1, min(images, len(cracked))).astype(int)
-            frames = [np.ascontiguousarray(cracked[place].read_image()) for place in places]
-        with _bars() as bars:
-            found = measure_explain(
-                Model.load(segmenter or SEGMENTER, task='segmenter', with_taps=True), frames,
-                layers=layers_of(layers), progress=_bar(bars, 'Explaining', 'pictures'))
-        if json_file is not None:
-            json_file.write_text(json.dumps(found.to_json_dict(), indent=1) + '\n')
-    _print_table(found.columns, found.rows())
-    print(f'exact against float64: {found.exact_correlation:.5f}; fast takes '
-          f'{found.fast_to_exact_time:.1%} of the time; first map after '
-          f'{found.first_map_seconds:.2f} s; deadline kept for {found.deadline_kept:.0%}')
 
 
 def _epoch_line(epoch: Any) -> str:
@@ -583,29 +435,11 @@ def _epoch_line(epoch: Any) -> str:
 
 def _watch(bars: Progress) -> Any:
     from tunnel_crack_ros.training.table_runs import Watch
-    steps = _bar(bars, 'Training', 'steps')
+    steps = moving_bar(bars, 'Training', 'steps')
     return Watch(on_line=lambda line: bars.console.print(line.title),
                  on_step=lambda done, of, loss: steps(done, of),
                  on_epoch=lambda epoch: bars.console.print(_epoch_line(epoch)),
-                 on_image=_bar(bars, 'Scoring'))
-
-
-def _bar(bars: Progress, what: str, unit: str = 'frames') -> Any:
-    """Return a callback (done, of) that moves a new bar."""
-    task: list[TaskID] = []
-
-    def show(done: int, of: int) -> None:
-        if not task:
-            task.append(bars.add_task(what, total=of, unit=unit))
-        bars.update(task[0], completed=done, total=of)
-    return show
-
-
-def _print_table(columns: tuple[str, ...], rows: list[list[str]]) -> None:
-    table = Table(*columns, box=None)
-    for row in rows:
-        table.add_row(*row)
-    output.print(table)
+                 on_image=moving_bar(bars, 'Scoring'))
 
 
 def main() -> None:

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Grad-CAM of the shipped segmenter's ONNX file."""
+
+import numpy as np
+import pytest
+
+from tunnel_crack_ros.bench.explanation_trials import methods_of
+from tunnel_crack_ros.simulation import render_single
+from tunnel_crack_ros.vision import Model
+from tunnel_crack_ros.vision.model_folder import SEGMENTER
+from tunnel_crack_ros.vision.score_cam import ScoreCam
+
+pytestmark = pytest.mark.training
+
+
+@pytest.fixture(scope='module')
+def cam():
+    return ScoreCam(Model.load(SEGMENTER, with_taps=True))
+
+
+def test_maps_cover_the_frame_from_0_to_1(cam):
+    frame = np.ascontiguousarray(render_single(3, (200, 150), 1.0, True).rgb)
+    layers = ['layer2', 'layer4', 'high_level', 'decoder']
+    maps = methods_of('grad-cam', cam, SEGMENTER)['grad-cam'](frame, layers)
+    assert list(maps) == layers
+    for values in maps.values():
+        assert values.shape == (150, 200) and values.dtype == np.float32
+        assert values.min() >= 0.0 and values.max() == pytest.approx(1.0)
+    # two names of one tensor
+    np.testing.assert_array_equal(maps['layer4'], maps['high_level'])
+
+
+def test_the_decoder_looks_at_what_is_marked(cam):
+    frame = np.ascontiguousarray(render_single(3, (200, 150), 1.0, True).rgb)
+    values = methods_of('grad-cam', cam, SEGMENTER)['grad-cam'](frame, ['decoder'])['decoder']
+    picture = cam.picture(frame)
+    answer = cam.model.run(picture.pixels.astype(np.uint8)[np.newaxis])[0][:150, :200]
+    marked = answer >= cam.model.card.threshold
+    assert marked.any()
+    assert values[marked].mean() > 3 * values[~marked].mean()

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands `tunnel_crack bench ...`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tunnel_crack_ros.console import moving_bar, one_line_errors, print_table, progress_bars
+
+# Heavy imports stand inside the commands, as in cli.py.
+
+bench = typer.Typer(no_args_is_help=True, help='Measure speed and accuracy on this machine.')
+
+JsonFile = Annotated[Path | None, typer.Option('--json', help='Write the numbers to this file.')]
+SegmenterName = Annotated[str, typer.Option(help='Model name or file; default: built in.')]
+
+
+@bench.command()
+def latency(
+        frames: Annotated[int, typer.Option(min=10, help='Frames to send.')] = 100,
+        transport: Annotated[str, typer.Option(help='raw or compressed')] = 'raw',
+        width: Annotated[int, typer.Option(help='px')] = 512,
+        height: Annotated[int, typer.Option(help='px')] = 375,
+        json_file: JsonFile = None) -> None:
+    """Time a frame from its publisher to its mask, through the real nodes."""
+    with one_line_errors():
+        from tunnel_crack_ros.bench.latency import measure_latency
+        from tunnel_crack_ros.simulation import render_single
+        pictures = [render_single(seed, (width, height), 1.0, True).rgb for seed in range(20)]
+        found = measure_latency([pictures[i % 20] for i in range(frames)], transport)
+        if json_file is not None:
+            json_file.write_text(json.dumps(found.to_json_dict(), indent=1) + '\n')
+    print_table(('stage', 'median ms'), [
+        *([stage, f'{value:.1f}'] for stage, value in sorted(found.stages.items())),
+        ['publisher to mask', f'{found.total_median:.1f} (p95 {found.total_p95:.1f})'],
+        ['model inference', f'{found.inference_median:.1f} ({found.inference_share:.0%})']])
+
+
+@bench.command()
+def geometry(
+        cases: Annotated[int, typer.Option(min=1, help='Rendered cracks of each shape.')] = 40,
+        seed: Annotated[int, typer.Option(help='Which cracks.')] = 1,
+        plot: Annotated[Path | None, typer.Option(help='Draw the errors into this PNG.')] = None,
+        json_file: JsonFile = None) -> None:
+    """Compare measured length, width and direction with those of rendered cracks."""
+    with one_line_errors():
+        from tunnel_crack_ros.bench.geometry import measure_geometry
+        with progress_bars() as bars:
+            found = measure_geometry(cases, seed, progress=moving_bar(bars, 'Measuring', 'cracks'))
+        if json_file is not None:
+            json_file.write_text(json.dumps(found.to_json_dict(), indent=1) + '\n')
+        if plot is not None:
+            found.draw(plot)
+    print_table(found.columns, found.rows())
+    print(found.sentence())
+
+
+@bench.command()
+def chain(
+        frames: Annotated[int, typer.Option(min=1, help='Simulated frames of a drive.')] = 200,
+        seed: Annotated[int, typer.Option(min=0, help='Which tunnel.')] = 11,
+        data: Annotated[Path | None, typer.Option(
+            help='Folder of photographs with masks: measure them, too.')] = None,
+        split: Annotated[str, typer.Option(help='train, val or test.')] = 'test',
+        segmenter: SegmenterName = '',
+        json_file: JsonFile = None) -> None:
+    """Segment and measure cracks of known size: simulated ones, and labelled photographs."""
+    with one_line_errors():
+        from tunnel_crack_ros.bench.chain import measure_chain
+        from tunnel_crack_ros.bench.labels import measure_against_labels
+        from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset
+        from tunnel_crack_ros.simulation import render_frames, SimulationSettings
+        from tunnel_crack_ros.vision import CrackSegmenter, Model
+        from tunnel_crack_ros.vision.model_folder import SEGMENTER
+        drawn = CrackSegmenter(Model.load(segmenter or SEGMENTER, task='segmenter'))
+        photographs = [] if data is None else CrackDataset.read(data).select(
+            split, without=('asphalt_',)).images
+        # a frame a second at 0.4 m/s: 512 mm wide, they overlap by a fifth
+        drive = SimulationSettings(seed=seed, frames=frames, fps=1.0)
+        with progress_bars() as bars:
+            show = moving_bar(bars, 'Measuring')
+            simulated = measure_chain(drawn.segment, render_frames(drive),
+                                      lambda done: show(done, frames)).to_json_dict()
+            labels = {source: errors.to_json_dict() for source, errors in measure_against_labels(
+                drawn.segment, photographs, moving_bar(bars, 'Photographs', 'images')).items()}
+        if json_file is not None:
+            json_file.write_text(json.dumps(
+                {'model': drawn.model.card.identity, 'simulated': simulated, 'labels': labels},
+                indent=1) + '\n')
+    print_table(('simulated', ''), [[name, f'{value:.4g}'] for name, value in simulated.items()])
+    if labels:
+        print_table(('source', *next(iter(labels.values()))), [
+            [source, *(f'{value:.3g}' for value in errors.values())]
+            for source, errors in labels.items()])
+
+
+@bench.command('explain')
+def bench_explain(
+        data: Annotated[Path | None, typer.Option(
+            help='Folder with index.csv, or with images/ and masks/; default: rendered frames.')
+            ] = None,
+        split: Annotated[str, typer.Option(help='train, val or test.')] = 'val',
+        images: Annotated[int, typer.Option(min=1, help='Cracked pictures to explain.')] = 20,
+        layers: Annotated[str, typer.Option(
+            help='Names with commas between; default: layer2,layer4,decoder.')] = '',
+        segmenter: SegmenterName = '',
+        json_file: JsonFile = None) -> None:
+    """Compare fast Score-CAM with exact, and exact with its equations in float64."""
+    with one_line_errors():
+        import numpy as np
+
+        from tunnel_crack_ros.bench.explain import measure_explain
+        from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset
+        from tunnel_crack_ros.explanation_sheet import layers_of
+        from tunnel_crack_ros.simulation import render_single
+        from tunnel_crack_ros.vision import Model
+        from tunnel_crack_ros.vision.model_folder import SEGMENTER
+        if data is None:
+            frames = [render_single(seed, (512, 384), 1.0, True).rgb for seed in range(images)]
+        else:
+            cracked = [image for image in CrackDataset.read(data).select(split).images
+                       if image.has_crack]
+            places = np.linspace(0, len(cracked) - 1, min(images, len(cracked))).astype(int)
+            frames = [np.ascontiguousarray(cracked[place].read_image()) for place in places]
+        with progress_bars() as bars:
+            found = measure_explain(
+                Model.load(segmenter or SEGMENTER, task='segmenter', with_taps=True), frames,
+                layers=layers_of(layers), progress=moving_bar(bars, 'Explaining', 'pictures'))
+        if json_file is not None:
+            json_file.write_text(json.dumps(found.to_json_dict(), indent=1) + '\n')
+    print_table(found.columns, found.rows())
+    print(f'exact against float64: {found.exact_correlation:.5f}; fast takes '
+          f'{found.fast_to_exact_time:.1%} of the time; first map after '
+          f'{found.first_map_seconds:.2f} s; deadline kept for {found.deadline_kept:.0%}')
+
+
+@bench.command()
+def faithfulness(
+        data: Annotated[Path, typer.Option(
+            help='Folder with index.csv, or with images/ and masks/.')],
+        split: Annotated[str, typer.Option(help='train, val or test.')] = 'test',
+        source: Annotated[list[str] | None, typer.Option(
+            help='Only this source; may be given again. Default: all but asphalt.')] = None,
+        images: Annotated[int, typer.Option(min=1, help='Cracked pictures to explain.')] = 20,
+        layers: Annotated[str, typer.Option(
+            help='Names with commas between; default: layer2,layer4,decoder.')] = '',
+        maps: Annotated[str, typer.Option(
+            help='fast, exact, random, grad-cam (needs PyTorch), with commas between.')] =
+        'fast,random',
+        segmenter: SegmenterName = '',
+        plot: Annotated[Path | None, typer.Option(
+            help='Draw insertion and deletion curves into this PNG.')] = None,
+        json_file: JsonFile = None) -> None:
+    """Test whether heat maps are true: insertion, deletion, drop, increase, pointing game."""
+    with one_line_errors():
+        from tunnel_crack_ros.bench.explain import WANTED
+        from tunnel_crack_ros.bench.explanation_trials import cracked_pictures, methods_of
+        from tunnel_crack_ros.evaluation.faithfulness import measure_faithfulness
+        from tunnel_crack_ros.explanation_sheet import layers_of
+        from tunnel_crack_ros.vision import Model
+        from tunnel_crack_ros.vision.model_folder import SEGMENTER
+        from tunnel_crack_ros.vision.score_cam import ScoreCam
+        name = segmenter or SEGMENTER
+        cam = ScoreCam(Model.load(name, task='segmenter', with_taps=True))
+        chosen = layers_of(layers) or [layer for layer in WANTED if layer in cam.layers]
+        methods = methods_of(maps, cam, name)
+        pictures = cracked_pictures(data, split, source, images)
+        with progress_bars() as bars:
+            found = measure_faithfulness(cam, pictures, methods, chosen,
+                                         progress=moving_bar(bars, 'Testing', 'pictures'))
+        if json_file is not None:
+            json_file.write_text(json.dumps(found.to_json_dict(), indent=1) + '\n')
+        if plot is not None:
+            from tunnel_crack_ros.bench.explanation_trials import draw_curves
+            from tunnel_crack_ros.evaluation.canvas import save
+            save(draw_curves(found), plot)
+    print_table(found.columns, found.rows())
+    print(f'{found.pictures} pictures, {found.without_answer} more in which the segmenter marks '
+          'nothing')
