@@ -129,7 +129,7 @@ def explain(
         deadline: Annotated[float | None, typer.Option(
             min=0, help='Take the best maps after so many seconds.')] = None,
         baseline: Annotated[str, typer.Option(
-            help='What a masked picture fades to: black, mean or blurred.')] = 'black',
+            help='What a masked picture fades to: black, mean or blurred.')] = 'mean',
         model: Annotated[str, typer.Option(
             help='Segmenter or classifier, name or file; default: the segmenter.')] = '') -> None:
     """Show which parts of a picture led to the answer: Score-CAM of every layer, in one PNG."""

@@ -114,6 +114,18 @@ def test_the_command_writes_table_numbers_and_curves(cam, picture, tmp_path):
     assert '1 pictures, 0 more' in found.output
 
 
+@pytest.mark.parametrize('colours', ['as rendered', 'red and blue swapped'])
+def test_the_decoders_map_puts_the_crack_first(cam, picture, colours):
+    name, frame, label = picture
+    if colours != 'as rendered':    # faded to black, this picture's map is inside out
+        frame = np.ascontiguousarray(frame[:, :, ::-1])
+    found = measure_faithfulness(cam, [(name, frame, label)],
+                                 methods_of('fast,random', cam, SEGMENTER), ['decoder'])
+    fast, chance = (found.means('decoder', method) for method in ('fast', 'random'))
+    assert fast['insertion'] > chance['insertion']
+    assert fast['deletion'] < 0.5 * chance['deletion']
+
+
 def test_unknown_kinds_of_maps_are_named(cam):
     with pytest.raises(ValueError, match="map 'lime' is unknown, expected some of fast, exact"):
         methods_of('lime', cam, SEGMENTER)

@@ -174,7 +174,8 @@ def test_a_classifiers_maps_are_those_of_the_equations(folder):
     model = Model.load(write_network(folder, 'classifier'), with_taps=True)
     frame = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
     heat, = ScoreCam(model).explain(frame, ['deep'], method='exact').heat_maps
-    expected = reference(folder / 'classifier.onnx', frame, 'deep', np.zeros(frame.shape), None)
+    expected = reference(folder / 'classifier.onnx', frame, 'deep',
+                         baselines(frame)['mean'], None)
     assert correlation(heat.values, expected) > 0.999
     fast, = ScoreCam(model, share=0.5).explain(frame, ['deep']).heat_maps
     assert rank_correlation(fast.values, heat.values) > 0.8
@@ -190,7 +191,7 @@ def test_the_shipped_segmenter_is_explained_as_the_equations_say():
     layer = list(model.card.taps)[1]
     heat, = ScoreCam(model).explain(frame, [layer], method='exact', region=region).heat_maps
     expected = reference(find_card(SEGMENTER).with_suffix('.onnx'), frame, layer,
-                         np.zeros(frame.shape), region)
+                         baselines(frame)['mean'], region)
     assert expected.max() > 0
     assert correlation(heat.values, expected) > 0.999
 

@@ -151,6 +151,8 @@ def faithfulness(
         maps: Annotated[str, typer.Option(
             help='fast, exact, random, grad-cam (needs PyTorch), with commas between.')] =
         'fast,random',
+        baseline: Annotated[str, typer.Option(
+            help='What a masked picture fades to: black, mean or blurred.')] = 'mean',
         segmenter: SegmenterName = '',
         plot: Annotated[Path | None, typer.Option(
             help='Draw insertion and deletion curves into this PNG.')] = None,
@@ -165,7 +167,7 @@ def faithfulness(
         from tunnel_crack_ros.vision.model_folder import SEGMENTER
         from tunnel_crack_ros.vision.score_cam import ScoreCam
         name = segmenter or SEGMENTER
-        cam = ScoreCam(Model.load(name, task='segmenter', with_taps=True))
+        cam = ScoreCam(Model.load(name, task='segmenter', with_taps=True), baseline=baseline)
         chosen = layers_of(layers) or [layer for layer in WANTED if layer in cam.layers]
         methods = methods_of(maps, cam, name)
         pictures = cracked_pictures(data, split, source, images)

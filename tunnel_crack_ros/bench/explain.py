@@ -160,12 +160,13 @@ def _exact_correlation(cam: ScoreCam, frame: RgbFrame, layer: str) -> float:
         return float(found[region].astype(np.float64).mean())
 
     activations = taps[layer][0].astype(np.float64)
-    total, nothing = np.zeros(activations.shape[1:]), f(np.zeros_like(x))
+    colour = x.mean((0, 1))      # what a masked picture fades to, by default
+    total, nothing = np.zeros(activations.shape[1:]), f(np.broadcast_to(colour, x.shape))
     for channel in activations:
         up = cv2.resize(channel, frame.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         if up.max() - up.min() > 1e-9:
             h = (up - up.min()) / (up.max() - up.min())
-            total += (f(x * h[:, :, np.newaxis]) - nothing) * channel
+            total += (f(colour + (x - colour) * h[:, :, np.newaxis]) - nothing) * channel
     expected = cv2.resize(np.maximum(total, 0.0), frame.shape[1::-1],
                           interpolation=cv2.INTER_LINEAR)
     if not expected.any() or not heat.values.any():

@@ -32,7 +32,7 @@ from tunnel_crack_ros.nodes.parameters import parameter
 from tunnel_crack_ros.nodes.qos import RESULTS
 from tunnel_crack_ros.nodes.run_node import run_node
 from tunnel_crack_ros.vision import FrameError, Model, ModelError, RgbFrame
-from tunnel_crack_ros.vision.explain.baseline import BASELINES
+from tunnel_crack_ros.vision.explain.baseline import BASELINES, DEFAULT
 from tunnel_crack_ros.vision.explain.heat_map import draw_heat_map, Explanation
 from tunnel_crack_ros.vision.model_folder import SEGMENTER
 from tunnel_crack_ros.vision.score_cam import METHODS, Progress, ScoreCam
@@ -60,7 +60,7 @@ class ExplainerParameters(CameraParameters):
         0.05, "Passes that the fast method may make, as a share of the exact one's, 0..1",
         low=0.0, high=1.0)
     baseline: str = parameter(
-        'black', 'What a masked picture fades to: black, mean or blurred', choices=BASELINES)
+        DEFAULT, 'What a masked picture fades to: black, mean or blurred', choices=BASELINES)
     max_pixels: int = parameter(
         0, "Larger frames are reduced to this many pixels, px; 0: to the model's input size",
         low=0, high=100_000_000)

@@ -17,7 +17,7 @@ import time
 import numpy as np
 import numpy.typing as npt
 
-from tunnel_crack_ros.vision.explain.baseline import baseline_of, BASELINES
+from tunnel_crack_ros.vision.explain.baseline import baseline_of, BASELINES, DEFAULT
 from tunnel_crack_ros.vision.explain.dimming import Dimming, LEVELS
 from tunnel_crack_ros.vision.explain.heat_map import Explanation, HeatMap
 from tunnel_crack_ros.vision.explain.layer import Layer
@@ -51,12 +51,13 @@ class Stopped(Exception):
 class ScoreCam:
     """Explains what a model says of frames."""
 
-    def __init__(self, model: Model, *, baseline: str = 'black', max_pixels: int = 0,
+    def __init__(self, model: Model, *, baseline: str = DEFAULT, max_pixels: int = 0,
                  batch: int = 0, share: float = 0.05) -> None:
         """Make an explainer.
 
         :param model: loaded `with_taps`.
-        :param baseline: what a masked picture fades to: `black`, `mean` or `blurred`.
+        :param baseline: what a masked picture fades to: `mean`, `blurred` or, as in the paper,
+            `black`.
         :param max_pixels: larger frames are reduced to this many for a segmenter; 0: to as many
             as the model's input size has.
         :param batch: masked pictures in one run of the network; 0: 1 on a CPU, where more give no

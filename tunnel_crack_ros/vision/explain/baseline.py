@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 BASELINES = ('black', 'mean', 'blurred')
+DEFAULT = 'mean'
+"""Where a mask darkens a crack, black makes it look more like one; the mean colour hides it."""
 
 
 def baseline_of(pixels: npt.NDArray[np.float32], kind: str) -> npt.NDArray[np.float32]:
