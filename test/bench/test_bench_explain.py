@@ -3,6 +3,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -39,3 +40,10 @@ def test_every_promised_number_is_there(report):
 def test_a_folder_without_pictures_is_one_line_and_exit_code_1(tmp_path):
     result = CliRunner().invoke(app, ['bench', 'explain', '--data', str(tmp_path)])
     assert result.exit_code == 1
+
+
+def test_a_square_frame_is_compared_at_the_size_that_the_network_sees():
+    model = Model.load(SEGMENTER, with_taps=True)
+    frame = np.ascontiguousarray(render_single(4, (460, 460), 1.0, True).rgb)
+    found = measure_explain(model, [frame], layers=['decoder'])
+    assert found.exact_correlation > 0.999

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from tunnel_crack_ros.vision import Model, RgbFrame
 from tunnel_crack_ros.vision.explain.layer import rank_correlation
-from tunnel_crack_ros.vision.explain.picture import fit
 from tunnel_crack_ros.vision.score_cam import ScoreCam
 
 WANTED = ('layer2', 'layer4', 'decoder')
@@ -145,8 +144,9 @@ def measure_explain(model: Model, frames: Sequence[RgbFrame], *, layers: Sequenc
 def _exact_correlation(cam: ScoreCam, frame: RgbFrame, layer: str) -> float:
     """Return the correlation of our exact map with the equations, computed plainly in float64."""
     model = cam.model
-    pixels = fit(frame, model.card, model.card.input_size[0] * model.card.input_size[1]).pixels
-    frame = pixels.astype(np.uint8)     # the size that the network sees: nothing to fit
+    frame = cam.picture(frame).pixels.astype(np.uint8)
+    # this size as it is: filled up to whole blocks it may be above the limit, and would shrink
+    cam = ScoreCam(model, max_pixels=frame.shape[0] * frame.shape[1])
     heat, = cam.explain(frame, [layer], method='exact').heat_maps
     answer, taps = model.run_with_taps(frame[np.newaxis], [layer])
     x, region = frame.astype(np.float64), answer[0] >= model.card.threshold
