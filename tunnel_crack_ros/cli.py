@@ -220,7 +220,15 @@ def train(
         resume: Annotated[bool, typer.Option(
             '--resume', help='Go on with the run in the folder.')] = False,
         start_from: Annotated[Path | None, typer.Option(
-            help='A .best.pt to start from; of another model, its encoder.')] = None) -> None:
+            help='A .best.pt to start from, of another model its encoder; or this '
+                 "model's deployed .onnx.")] = None,
+        teacher: Annotated[str | None, typer.Option(
+            help='Name or path of an ONNX model to learn from, beside the labels.')] = None,
+        learning_rate: Annotated[float | None, typer.Option(
+            min=1e-6, max=1.0, help="Default: the recipe's.")] = None,
+        batch: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
+        crop: Annotated[int | None, typer.Option(
+            min=64, help="Of segmenters, px; default: the recipe's.")] = None) -> None:
     """Train a network (needs `make setup-training`)."""
     with one_line_errors():
         from dataclasses import replace
@@ -230,12 +238,15 @@ def train(
         from tunnel_crack_ros.training.recipes import recipe_of
         chosen = recipe_of(recipe, architecture(model).task)
         chosen = replace(chosen, epochs=epochs or chosen.epochs,
-                         samples_per_epoch=samples or chosen.samples_per_epoch)
+                         samples_per_epoch=samples or chosen.samples_per_epoch,
+                         learning_rate=learning_rate or chosen.learning_rate,
+                         batch_size=batch or chosen.batch_size,
+                         crop_side=crop or chosen.crop_side)
         with progress_bars() as bars:
             steps = moving_bar(bars, 'Training', 'steps')
             best = fit(model, data, out, recipe=chosen, simulated=simulated,
                        without_crack=without_crack or (), seed=seed, resume=resume,
-                       start_from=start_from,
+                       start_from=start_from, teacher=teacher,
                        on_step=lambda done, of, loss: steps(done, of),
                        on_epoch=lambda epoch: bars.console.print(_epoch_line(epoch)))
     print(best)

@@ -19,6 +19,8 @@ from torch.utils.data import DataLoader
 from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset, CrackImage
 from tunnel_crack_ros.training.cell_head import CellHead
 from tunnel_crack_ros.training.clean_folder import clean_images
+from tunnel_crack_ros.training.deployed_weights import load_deployed
+from tunnel_crack_ros.training.distillation import Distillation, reduced, Teacher
 from tunnel_crack_ros.training.losses import cell_loss, CrackLoss, DiceLoss, FrameLoss
 from tunnel_crack_ros.training.models import Architecture, architecture, Normalise
 from tunnel_crack_ros.training.recipes import OURS, Recipe
@@ -34,6 +36,7 @@ from tunnel_crack_ros.training.warm_start import start_network
 from tunnel_crack_ros.training.whole_frames import WholeFrames
 
 _OWN_CLEAN_WEIGHT = 3.0     # as often as the most drawn sources of the recipes
+_CALIBRATION_SAMPLES = 32   # whose statistics a deployed model's normalisations start from
 _WARM_UP = 0.1      # share of the steps in which the learning rate rises
 
 
@@ -52,7 +55,7 @@ class Epoch:
 def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
           simulated: int = 0, without_crack: Sequence[Path] = (), seed: int = 0,
           resume: bool = False,
-          start_from: Path | None = None, pretrained: bool = True,
+          start_from: Path | None = None, pretrained: bool = True, teacher: str | None = None,
           on_step: Callable[[int, int, float], None] | None = None,
           on_epoch: Callable[[Epoch], None] | None = None) -> Path:
     """Train a network and keep the weights of its best epoch.
@@ -71,12 +74,16 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
     :param seed: of weights, samples and dropout.
     :param resume: go on from `<model>.last.pt`; the result is that of a run never stopped.
     :param start_from: `.best.pt` of an earlier run whose weights are the start: all of them, or
-        of another model those of the encoder, if that is the same (`warm_start`).
+        of another model those of the encoder, if that is the same (`warm_start`); or a deployed
+        fp32 `.onnx` of this model (`deployed_weights`).
     :param pretrained: start from ImageNet weights, unless `start_from` is given.
+    :param teacher: name or path of an ONNX model of the same task, whose answers and features
+        are learned beside the labels (`distillation`).
     :param on_step: told steps done, steps in all and the loss.
     :param on_epoch: told every epoch's result.
     :return: path of `<model>.best.pt`.
     :raises DatasetError: the data cannot be read.
+    :raises ModelError: the teacher cannot be loaded.
     :raises ValueError: unknown model, or a checkpoint of another run.
     """
     plan = architecture(model)
@@ -88,10 +95,12 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
     torch.manual_seed(seed)
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     network = plan.build(pretrained and start_from is None)
+    taught_by = Teacher(teacher, plan) if teacher else None
+    samples = _samples(plan, recipe, training, seed,
+                       taught_by.input_size if taught_by else plan.input_size)
     if start_from is not None:
-        start_network(network, model, read_checkpoint(start_from), start_from)
-    samples = _samples(plan, recipe, training, seed)
-    run = _Run(plan, recipe, network, len(samples) // recipe.batch_size, device)
+        _start(network, model, start_from, samples)
+    run = _Run(plan, recipe, network, len(samples) // recipe.batch_size, device, taught_by)
     best, first_epoch, best_score = out / f'{model}.best.pt', 0, -math.inf
     last = out / f'{model}.last.pt'
     if resume:
@@ -137,6 +146,16 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
     return best
 
 
+def _start(network: nn.Module, model: str, path: Path,
+           samples: CropSamples | FrameSamples | WholeFrames) -> None:
+    if path.suffix != '.onnx':
+        start_network(network, model, read_checkpoint(path), path)
+        return
+    count = min(len(samples), _CALIBRATION_SAMPLES)
+    load_deployed(network, model, path,
+                  torch.stack([samples[number][0] for number in range(count)]))
+
+
 def read_checkpoint(path: Path, model: str | None = None) -> dict[str, Any]:
     """Read a `.best.pt` or `.last.pt`.
 
@@ -168,7 +187,8 @@ class _Run:
     """Network, its moving average, optimiser and schedule: all that a resume must restore."""
 
     def __init__(self, plan: Architecture, recipe: Recipe, network: nn.Module,
-                 steps_per_epoch: int, device: torch.device) -> None:
+                 steps_per_epoch: int, device: torch.device,
+                 teacher: Teacher | None = None) -> None:
         if steps_per_epoch < 1:
             raise ValueError(f'fewer samples than one batch of {recipe.batch_size}')
         self._plan = plan
@@ -183,9 +203,11 @@ class _Run:
         if plan.task == 'classifier' and recipe.cells > 0.0 and 'layer4' in plan.taps:
             head = CellHead(self.network, plan.taps['layer4'].module, plan.input_size)
             self._cells = head.to(device)
+        self._distillation = (Distillation(self.network, plan, teacher).to(device)
+                              if teacher is not None else None)
+        beside = [part for part in (self._cells, self._distillation) if part is not None]
         self._optimiser = _optimiser(
-            recipe, [*self.network.parameters(),
-                     *(self._cells.parameters() if self._cells is not None else ())])
+            recipe, [weights for part in (self.network, *beside) for weights in part.parameters()])
         self._schedule = torch.optim.lr_scheduler.LambdaLR(
             self._optimiser, lambda step: _rate(recipe, step, steps_per_epoch))
         self._loss = _loss(plan.task, recipe)
@@ -198,9 +220,14 @@ class _Run:
     def step(self, images: torch.Tensor, labels: torch.Tensor,
              cells: torch.Tensor | None = None) -> float:
         self.network.train()
+        seen = (reduced(images, self._plan.input_size) if self._plan.task == 'classifier'
+                else images)
         with torch.autocast(self._device.type, torch.bfloat16):
-            logits = self.network(self._normalise(images.to(self._device)))
+            logits = self.network(self._normalise(seen.to(self._device)))
         loss = self._loss(logits, labels.to(self._device))
+        if self._distillation is not None:
+            with torch.autocast(self._device.type, torch.bfloat16):
+                loss = loss + self._distillation(images, logits)
         if self._cells is not None and cells is not None:
             with torch.autocast(self._device.type, torch.bfloat16):
                 where = self._cells((cells.shape[1], cells.shape[2]))
@@ -233,6 +260,8 @@ class _Run:
     def state_dict(self) -> dict[str, Any]:
         return {'network': self.network.state_dict(), 'average': self.average.state_dict(),
                 'cells': self._cells.state_dict() if self._cells is not None else {},
+                'distillation': (self._distillation.state_dict()
+                                 if self._distillation is not None else {}),
                 'optimiser': self._optimiser.state_dict(),
                 'schedule': self._schedule.state_dict()}
 
@@ -241,6 +270,8 @@ class _Run:
         self.average.load_state_dict(state['average'])
         if self._cells is not None:
             self._cells.load_state_dict(state['cells'])
+        if self._distillation is not None:
+            self._distillation.load_state_dict(state['distillation'])
         self._optimiser.load_state_dict(state['optimiser'])
         self._schedule.load_state_dict(state['schedule'])
 
@@ -300,13 +331,13 @@ def _hold_out(images: list[CrackImage]) -> tuple[list[CrackImage], list[CrackIma
 
 
 def _samples(plan: Architecture, recipe: Recipe, images: list[CrackImage],
-             seed: int) -> CropSamples | FrameSamples | WholeFrames:
+             seed: int, size: tuple[int, int]) -> CropSamples | FrameSamples | WholeFrames:
     count, weights = recipe.samples_per_epoch, recipe.source_weights
     if count == 0:
         return WholeFrames(images, plan.task, plan.input_size, seed)
     if plan.task == 'segmenter':
         return CropSamples(images, weights, count, seed, recipe.crop_side, recipe.mix)
-    return FrameSamples(images, weights, count, seed, plan.input_size, recipe.mix)
+    return FrameSamples(images, weights, count, seed, size, recipe.mix)
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:

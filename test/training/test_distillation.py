@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A network learns from a trained one, beside its labels."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tunnel_crack_ros.training.deployed_weights import load_deployed
+from tunnel_crack_ros.training.distillation import answer_loss, Distillation, reduced, Teacher
+from tunnel_crack_ros.training.fit import read_checkpoint, train
+from tunnel_crack_ros.training.models import architecture, Normalise
+from tunnel_crack_ros.training.recipes import OURS
+from tunnel_crack_ros.vision.model import ModelError
+from tunnel_crack_ros.vision.model_folder import CLASSIFIER, find_card, SEGMENTER
+
+pytestmark = pytest.mark.training
+
+_STUDENT = 'deeplabv3plus_resnet18_segmenter'
+
+
+def _pictures(side: int) -> torch.Tensor:
+    return torch.randint(0, 256, (2, side, side, 3), dtype=torch.uint8,
+                         generator=torch.Generator().manual_seed(0))
+
+
+def _lesson(network: torch.nn.Module, model: str) -> Distillation:
+    plan = architecture(model)
+    return Distillation(network, plan, Teacher(SEGMENTER, plan))
+
+
+def test_teacher_itself_is_nearest_to_its_answers() -> None:
+    """The same weights as the teacher's answer as it does; random ones do not."""
+    images = _pictures(96)
+    plan = architecture(SEGMENTER)
+    answers, _ = Teacher(SEGMENTER, plan)(images)
+    network = plan.build(False)
+    with torch.inference_mode():
+        strange = answer_loss(network.eval()(Normalise()(images)), answers)
+        load_deployed(network, SEGMENTER, find_card(SEGMENTER).with_suffix('.onnx'), images)
+        same = answer_loss(network.eval()(Normalise()(images)), answers)
+    entropy = torch.nn.functional.binary_cross_entropy(answers, answers)
+    assert float(same) == pytest.approx(float(entropy), abs=1e-5)
+    assert float(strange) > float(same) + 0.1
+
+
+def test_every_common_layer_teaches() -> None:
+    """Gradients reach the first layer and the last, at different strides than the teacher's."""
+    torch.manual_seed(0)
+    network = architecture(_STUDENT).build(False)
+    images = _pictures(96)
+    lesson = _lesson(network, _STUDENT)
+    lesson(images, network.train()(Normalise()(images))).backward()
+    for name in ('encoder.conv1', 'encoder.layer4.1.conv1', 'segmentation_head.0'):
+        gradient = network.get_submodule(name).weight.grad
+        # identity blocks pass nothing on to their convolutions in the first step
+        assert gradient is not None and (bool(gradient.any()) or 'layer4' in name)
+
+
+@pytest.mark.parametrize('model, teacher', [
+    (_STUDENT, SEGMENTER), ('efficientnet_lite0_classifier', CLASSIFIER)])
+def test_stopped_run_goes_on_to_the_same_weights(model: str, teacher: str, drawn_cracks: Path,
+                                                 tmp_path: Path) -> None:
+    """What translates between the features is restored, too."""
+    recipe = replace(OURS[architecture(model).task], epochs=2, samples_per_epoch=4, batch_size=2,
+                     crop_side=96, validate_every=2, schedule='steps', step_epochs=5)
+    train(model, drawn_cracks, tmp_path / 'whole', recipe=recipe, teacher=teacher)
+    half = replace(recipe, epochs=1)
+    train(model, drawn_cracks, tmp_path / 'parts', recipe=half, teacher=teacher)
+    train(model, drawn_cracks, tmp_path / 'parts', recipe=recipe, teacher=teacher, resume=True)
+    ours, theirs = (read_checkpoint(tmp_path / run / f'{model}.last.pt')['run']['network']
+                    for run in ('whole', 'parts'))
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def test_unfit_teachers_are_refused() -> None:
+    """Of the other task, or without a layer in common."""
+    with pytest.raises(ModelError, match='expected a segmenter'):
+        Teacher(CLASSIFIER, architecture(_STUDENT))
+    with pytest.raises(ValueError, match='no layer in common'):
+        Teacher(SEGMENTER, architecture('pspnet_resnet50_segmenter'))
+
+
+def test_pictures_are_reduced_by_area() -> None:
+    """Each pixel is the mean of those it covers; the right size is left alone."""
+    picture = torch.tensor([[[10, 20], [30, 40]]], dtype=torch.uint8)[..., None].repeat(1, 1, 1, 3)
+    assert reduced(picture, (1, 1)).flatten().tolist() == [25, 25, 25]
+    assert reduced(picture, (2, 2)) is picture
