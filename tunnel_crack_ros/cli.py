@@ -224,6 +224,9 @@ def train(
                  "model's deployed .onnx.")] = None,
         teacher: Annotated[str | None, typer.Option(
             help='Name or path of an ONNX model to learn from, beside the labels.')] = None,
+        mine_with: Annotated[str | None, typer.Option(
+            help='Name or path of an ONNX segmenter whose false alarms are drawn more often.')] =
+        None,
         learning_rate: Annotated[float | None, typer.Option(
             min=1e-6, max=1.0, help="Default: the recipe's.")] = None,
         batch: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
@@ -246,7 +249,7 @@ def train(
             steps = moving_bar(bars, 'Training', 'steps')
             best = fit(model, data, out, recipe=chosen, simulated=simulated,
                        without_crack=without_crack or (), seed=seed, resume=resume,
-                       start_from=start_from, teacher=teacher,
+                       start_from=start_from, teacher=teacher, mine_with=mine_with,
                        on_step=lambda done, of, loss: steps(done, of),
                        on_epoch=lambda epoch: bars.console.print(_epoch_line(epoch)))
     print(best)

@@ -22,6 +22,7 @@ from tunnel_crack_ros.training.clean_folder import clean_images
 from tunnel_crack_ros.training.deployed_weights import load_deployed
 from tunnel_crack_ros.training.distillation import Distillation, reduced, Teacher
 from tunnel_crack_ros.training.losses import cell_loss, CrackLoss, DiceLoss, FrameLoss
+from tunnel_crack_ros.training.mining import FalseAlarm, mine_false_alarms
 from tunnel_crack_ros.training.models import Architecture, architecture, Normalise
 from tunnel_crack_ros.training.recipes import OURS, Recipe
 from tunnel_crack_ros.training.samples import CropSamples, FrameSamples
@@ -56,6 +57,7 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
           simulated: int = 0, without_crack: Sequence[Path] = (), seed: int = 0,
           resume: bool = False,
           start_from: Path | None = None, pretrained: bool = True, teacher: str | None = None,
+          mine_with: str | None = None,
           on_step: Callable[[int, int, float], None] | None = None,
           on_epoch: Callable[[Epoch], None] | None = None) -> Path:
     """Train a network and keep the weights of its best epoch.
@@ -79,6 +81,8 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
     :param pretrained: start from ImageNet weights, unless `start_from` is given.
     :param teacher: name or path of an ONNX model of the same task, whose answers and features
         are learned beside the labels (`distillation`).
+    :param mine_with: segmenters: name or path of an ONNX segmenter whose false alarms on the
+        training images without crack are drawn more often (`mining`).
     :param on_step: told steps done, steps in all and the loss.
     :param on_epoch: told every epoch's result.
     :return: path of `<model>.best.pt`.
@@ -96,8 +100,10 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     network = plan.build(pretrained and start_from is None)
     taught_by = Teacher(teacher, plan) if teacher else None
+    mined = (mine_false_alarms(mine_with, training)
+             if mine_with is not None and plan.task == 'segmenter' else [])
     samples = _samples(plan, recipe, training, seed,
-                       taught_by.input_size if taught_by else plan.input_size)
+                       taught_by.input_size if taught_by else plan.input_size, mined)
     if start_from is not None:
         _start(network, model, start_from, samples)
     run = _Run(plan, recipe, network, len(samples) // recipe.batch_size, device, taught_by)
@@ -331,12 +337,14 @@ def _hold_out(images: list[CrackImage]) -> tuple[list[CrackImage], list[CrackIma
 
 
 def _samples(plan: Architecture, recipe: Recipe, images: list[CrackImage],
-             seed: int, size: tuple[int, int]) -> CropSamples | FrameSamples | WholeFrames:
+             seed: int, size: tuple[int, int],
+             mined: Sequence[FalseAlarm]) -> CropSamples | FrameSamples | WholeFrames:
     count, weights = recipe.samples_per_epoch, recipe.source_weights
     if count == 0:
         return WholeFrames(images, plan.task, plan.input_size, seed)
     if plan.task == 'segmenter':
-        return CropSamples(images, weights, count, seed, recipe.crop_side, recipe.mix)
+        return CropSamples(images, weights, count, seed, recipe.crop_side, recipe.mix,
+                           mined)
     return FrameSamples(images, weights, count, seed, size, recipe.mix)
 
 

@@ -25,6 +25,7 @@ from tunnel_crack_ros.training.labels import (
     THICK_SOURCES,
     thin_label,
 )
+from tunnel_crack_ros.training.mining import FalseAlarm
 
 _TRIES = 12             # crops looked at before another photograph is taken
 _MIN_CROP = 128         # px; smaller crops show texture, no scene
@@ -69,6 +70,7 @@ class SampleMix:
 
     clean_share: float = 0.3        # segmenters: samples from photographs without crack
     distractor_share: float = 0.5   # samples with joints, cables, stains and the like drawn in
+    mined_share: float = 0.5        # segmenters: crack-free samples around mined false alarms
     paste_share: float = 0.25       # samples of a clean photograph with the crack of another one
     thin_labels: bool = True        # thin down the labels of sources drawn too thick
     scales: tuple[float, float] = (0.4, 2.5)    # segmenters: of the photograph in the crop
@@ -214,19 +216,22 @@ class CropSamples(Samples):
     """Square crops with their labels, for segmenters."""
 
     def __init__(self, images: Sequence[CrackImage], weights: Mapping[str, float],
-                 count: int, seed: int, side: int, mix: SampleMix | None = None) -> None:
+                 count: int, seed: int, side: int, mix: SampleMix | None = None,
+                 mined: Sequence[FalseAlarm] = ()) -> None:
         """Make an epoch.
 
         :param side: of a crop, px.
+        :param mined: false alarms that crack-free crops are drawn around.
         """
         super().__init__(images, weights, count, seed, mix or SampleMix())
         self._side = side
+        self._mined = list(mined)
 
     def __getitem__(self, position: int) -> Sample:
         """Draw a sample: uint8 S x S x 3 and its label, float32 S x S (255 cannot say)."""
         rng = self._generator(position)
         if self._clean is not None and rng.random() < self._mix.clean_share:
-            image, label = self._crop(self._clean, rng)
+            image, label = self._clean_crop(self._clean, rng)
         elif self._clean is not None and rng.random() < self._mix.paste_share:
             cracked, label = self._crop(self._cracked, rng)
             image = paste(self._crop(self._clean, rng)[0], cracked, label, rng)
@@ -236,9 +241,19 @@ class CropSamples(Samples):
         image, label = self._finish(image, label, rng)
         return torch.tensor(image), torch.from_numpy(label.astype(np.float32))
 
+    def _clean_crop(self, pool: Pool, rng: np.random.Generator) -> tuple[Picture, Label]:
+        if not self._mined or rng.random() >= self._mix.mined_share:
+            return self._crop(pool, rng)
+        alarm = self._mined[int(rng.integers(len(self._mined)))]
+        image, label = self._read(alarm.image)
+        return self._cut(image, label, self._window_around((alarm.y, alarm.x), label, rng))
+
     def _crop(self, pool: Pool, rng: np.random.Generator) -> tuple[Picture, Label]:
         image, label = self._read(pool.draw(rng))
-        window = self._window(label, rng)
+        return self._cut(image, label, self._window(label, rng))
+
+    def _cut(self, image: Picture, label: Label,
+             window: tuple[slice, slice]) -> tuple[Picture, Label]:
         size = (self._side, self._side)
         picture, crack = fit(image[window], label[window] == CRACK, size)
         _, unclear = fit(image[window], label[window] == IGNORE, size)
@@ -246,19 +261,33 @@ class CropSamples(Samples):
             np.uint8)
 
     def _window(self, label: Label, rng: np.random.Generator) -> tuple[slice, slice]:
+        side = self._window_side(label, rng)
+        ys, xs = np.nonzero(label == CRACK)
+        if len(ys) and rng.random() < 0.75:
+            point = rng.integers(len(ys))
+            return _around((int(ys[point]), int(xs[point])), side, label, rng)
+        top = int(rng.integers(label.shape[0] - side + 1))
+        left = int(rng.integers(label.shape[1] - side + 1))
+        return slice(top, top + side), slice(left, left + side)
+
+    def _window_around(self, point: tuple[int, int], label: Label,
+                       rng: np.random.Generator) -> tuple[slice, slice]:
+        return _around(point, self._window_side(label, rng), label, rng)
+
+    def _window_side(self, label: Label, rng: np.random.Generator) -> int:
         low, high = self._mix.scales
         scale = float(np.exp(rng.uniform(np.log(low), np.log(high))))
-        side = min(round(self._side / scale), *label.shape)
-        top_most, left_most = label.shape[0] - side, label.shape[1] - side
-        ys, xs = np.nonzero(label == CRACK)
-        if len(ys) and rng.random() < 0.75:     # around a point of the crack, not in its middle
-            point = rng.integers(len(ys))
-            shift = rng.uniform(-0.4, 0.4, 2) * side - side / 2
-            top, left = int(ys[point] + shift[0]), int(xs[point] + shift[1])
-        else:
-            top, left = int(rng.integers(top_most + 1)), int(rng.integers(left_most + 1))
-        top, left = min(max(top, 0), top_most), min(max(left, 0), left_most)
-        return slice(top, top + side), slice(left, left + side)
+        return min(round(self._side / scale), *label.shape)
+
+
+def _around(point: tuple[int, int], side: int, label: Label,
+            rng: np.random.Generator) -> tuple[slice, slice]:
+    """Choose a square window that holds a point (row, column), not in its middle."""
+    corner = []
+    for place, length, shift in zip(point, label.shape, rng.uniform(-0.4, 0.4, 2)):
+        corner.append(min(max(int(place + shift * side - side / 2), 0), length - side))
+    top, left = corner
+    return slice(top, top + side), slice(left, left + side)
 
 
 @lru_cache(maxsize=4096)
