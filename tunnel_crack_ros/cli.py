@@ -7,8 +7,6 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from rich.markup import escape
-from rich.progress import Progress
 import typer
 
 from tunnel_crack_ros.bench.commands import bench, SegmenterName
@@ -20,6 +18,7 @@ from tunnel_crack_ros.console import (
     print_table,
     progress_bars,
 )
+from tunnel_crack_ros.training.commands import training
 
 # Heavy imports (ONNX Runtime, rclpy, PyTorch) stand inside the commands that need them, so that
 # `tunnel_crack --help` is quick and `process` runs without ROS.
@@ -27,6 +26,7 @@ from tunnel_crack_ros.console import (
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help='Find, measure and explain cracks in tunnel linings.')
 app.add_typer(bench, name='bench')
+app.add_typer(training)     # without a name: train, export, ... stand beside the others
 
 Json = Annotated[bool, typer.Option('--json', help='Print one JSON object, for machines.')]
 ClassifierName = Annotated[str, typer.Option(help='Model name or file; default: built in.')]
@@ -202,174 +202,6 @@ def evaluate(
 
 
 @app.command()
-def train(
-        model: Annotated[str, typer.Argument(help='Name of a network.')],
-        data: Annotated[Path, typer.Option(
-            help='Folder with index.csv, or with images/ and masks/.')],
-        out: Annotated[Path, typer.Option(help='Folder for checkpoints and curves.')] =
-        Path('runs'),
-        recipe: Annotated[str, typer.Option(help='ours or paper')] = 'ours',
-        simulated: Annotated[int, typer.Option(
-            min=0, help='Frames of simulated linings to mix in.')] = 0,
-        without_crack: Annotated[list[Path] | None, typer.Option(
-            help='Folder of photographs without any crack, to mix in; again for another.')] = None,
-        epochs: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
-        samples: Annotated[int | None, typer.Option(
-            min=1, help="Of an epoch; default: the recipe's.")] = None,
-        seed: Annotated[int, typer.Option(help='The same seed gives the same run.')] = 0,
-        resume: Annotated[bool, typer.Option(
-            '--resume', help='Go on with the run in the folder.')] = False,
-        start_from: Annotated[Path | None, typer.Option(
-            help='A .best.pt to start from, of another model its encoder; or this '
-                 "model's deployed .onnx.")] = None,
-        teacher: Annotated[str | None, typer.Option(
-            help='Name or path of an ONNX model to learn from, beside the labels.')] = None,
-        mine_with: Annotated[str | None, typer.Option(
-            help='Name or path of an ONNX segmenter whose false alarms are drawn more often.')] =
-        None,
-        learning_rate: Annotated[float | None, typer.Option(
-            min=1e-6, max=1.0, help="Default: the recipe's.")] = None,
-        batch: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
-        crop: Annotated[int | None, typer.Option(
-            min=64, help="Of segmenters, px; default: the recipe's.")] = None) -> None:
-    """Train a network (needs `make setup-training`)."""
-    with one_line_errors():
-        from dataclasses import replace
-
-        from tunnel_crack_ros.training.fit import train as fit
-        from tunnel_crack_ros.training.models import architecture
-        from tunnel_crack_ros.training.recipes import recipe_of
-        chosen = recipe_of(recipe, architecture(model).task)
-        chosen = replace(chosen, epochs=epochs or chosen.epochs,
-                         samples_per_epoch=samples or chosen.samples_per_epoch,
-                         learning_rate=learning_rate or chosen.learning_rate,
-                         batch_size=batch or chosen.batch_size,
-                         crop_side=crop or chosen.crop_side)
-        with progress_bars() as bars:
-            steps = moving_bar(bars, 'Training', 'steps')
-            best = fit(model, data, out, recipe=chosen, simulated=simulated,
-                       without_crack=without_crack or (), seed=seed, resume=resume,
-                       start_from=start_from, teacher=teacher, mine_with=mine_with,
-                       on_step=lambda done, of, loss: steps(done, of),
-                       on_epoch=lambda epoch: bars.console.print(_epoch_line(epoch)))
-    print(best)
-
-
-@app.command()
-def compare(
-        data: Annotated[Path, typer.Option(help='Folder with splits, as for `train`.')],
-        out: Annotated[Path, typer.Option(help='Folder of the runs.')] = Path('runs/comparison'),
-        report: Annotated[Path, typer.Option(help='Page to write.')] = Path('docs/comparison.md'),
-        models: Annotated[str, typer.Option(
-            help='Names, with commas between; default: all twelve of the paper.')] = '',
-        epochs: Annotated[int, typer.Option(min=1)] = 3,
-        classifier_samples: Annotated[int, typer.Option(min=16, help='An epoch.')] = 512,
-        segmenter_samples: Annotated[int, typer.Option(min=8, help='An epoch.')] = 128,
-        crop: Annotated[int, typer.Option(min=64, help='Of segmenters, px.')] = 192,
-        simulated: Annotated[int, typer.Option(
-            min=0, help='Frames of simulated linings to mix in.')] = 0,
-        seed: Annotated[int, typer.Option(help='The same seed gives the same runs.')] = 0) -> None:
-    """Train and score the paper's networks under one budget; resumable (needs PyTorch)."""
-    with one_line_errors():
-        from tunnel_crack_ros.training.comparison import Budget, MODELS
-        from tunnel_crack_ros.training.comparison import compare as run
-        with progress_bars() as bars:
-            run(data, out, report, [name.strip() for name in models.split(',')] if models
-                else MODELS, Budget(epochs, classifier_samples, segmenter_samples, crop,
-                                    simulated), seed, _watch(bars))
-    print(report)
-
-
-@app.command()
-def ablate(
-        model: Annotated[str, typer.Argument(help='Name of a network.')],
-        data: Annotated[Path, typer.Option(
-            help='Folder with index.csv, or with images/ and masks/.')],
-        out: Annotated[Path, typer.Option(help='Folder of the runs.')] = Path('runs/ablation'),
-        epochs: Annotated[int, typer.Option(min=1)] = 3,
-        samples: Annotated[int, typer.Option(min=8, help='An epoch.')] = 512,
-        simulated: Annotated[int, typer.Option(
-            min=0, help='Frames of simulated linings in the full recipe.')] = 300,
-        only: Annotated[list[str] | None, typer.Option(
-            help='Train this line; may be given again. Default: all.')] = None,
-        seed: Annotated[int, typer.Option(help='The same seed gives the same runs.')] = 0) -> None:
-    """Train without one part of the recipe at a time; resumable (needs PyTorch)."""
-    with one_line_errors():
-        from tunnel_crack_ros.training.ablation import ablate as run
-        with progress_bars() as bars:
-            table = run(model, data, out, epochs=epochs, samples=samples, simulated=simulated,
-                        only=only or (), seed=seed, watch=_watch(bars))
-    print(table)
-
-
-@app.command()
-def leave_one_out(
-        model: Annotated[str, typer.Argument(help='Name of a network.')],
-        data: Annotated[Path, typer.Option(help='Folder with splits and several sources.')],
-        out: Annotated[Path, typer.Option(help='Folder of the runs.')] =
-        Path('runs/leave_one_out'),
-        source: Annotated[list[str] | None, typer.Option(
-            help='Leave out this one; may be given again. Default: each in its turn.')] = None,
-        epochs: Annotated[int, typer.Option(min=1)] = 3,
-        samples: Annotated[int, typer.Option(min=8, help='An epoch.')] = 512,
-        simulated: Annotated[int, typer.Option(
-            min=0, help='Frames of simulated linings to mix in.')] = 300,
-        seed: Annotated[int, typer.Option(help='The same seed gives the same runs.')] = 0) -> None:
-    """Train without one source at a time and score on it; resumable (needs PyTorch)."""
-    with one_line_errors():
-        from tunnel_crack_ros.training.leave_one_out import leave_one_out as run
-        with progress_bars() as bars:
-            table = run(model, data, out, epochs=epochs, samples=samples, simulated=simulated,
-                        sources=source or (), seed=seed, watch=_watch(bars))
-    print(table)
-
-
-@app.command()
-def export(
-        checkpoint: Annotated[Path, typer.Argument(help='A .best.pt of `train`.')],
-        out: Annotated[Path, typer.Option(help='Folder for the .onnx and its card.')] =
-        Path('models'),
-        data: Annotated[Path | None, typer.Option(
-            help='The data of the training: builds are calibrated and scored on it.')] = None,
-        builds: Annotated[str, typer.Option(
-            help='fp32, int8, fp16, int8_weights, with commas between; all but a lone fp32 need '
-                 '--data.')] = 'fp32',
-        without_crack: Annotated[list[Path] | None, typer.Option(
-            help='Folder of photographs without crack that `train` was given; again for another.')
-            ] = None,
-        half_scale: Annotated[bool, typer.Option(
-            help='Segmenters: frames are also seen at half their size, for wide cracks.')] = False,
-        ) -> None:
-    """Write a trained network as ONNX with its card (needs `make setup-training`)."""
-    with one_line_errors():
-        precisions = [name.strip() for name in builds.split(',') if name.strip()]
-        if data is None:
-            from tunnel_crack_ros.training.export import export as write
-            if precisions != ['fp32']:
-                raise ValueError(f"builds '{builds}' must be calibrated and scored: give the data "
-                                 'of the training with --data')
-            made = write(checkpoint, out, half_scale=half_scale)
-            print(f'{made.model}  {made.card}  largest difference from PyTorch '
-                  f'{made.max_difference:.1e}, on noise; metrics are those of the training')
-            return
-        from tunnel_crack_ros.training.builds import export_builds
-        with progress_bars() as bars:
-            done = export_builds(checkpoint, out, data, precisions,
-                                 without_crack=without_crack or (), half_scale=half_scale,
-                                 progress=moving_bar(bars, 'Exporting', 'builds'))
-    print_table(('build', 'MB', 'score', 'lost', 'written'), [
-        [build.name, f'{build.megabytes:.1f}', f'{build.metric} {build.value:.4f}',
-         f'{build.lost:.4f}', '' if build.refused else str(build.model)] for build in done])
-    print(f'largest difference of fp32 from PyTorch {done[0].max_difference:.1e}, on noise and '
-          f'{done[0].compared_frames} photographs')
-    refused = [build.refused for build in done if build.refused]
-    for reason in refused:
-        console.print('[red]not written:[/red] ' + escape(reason), soft_wrap=True)
-    if refused:
-        raise typer.Exit(1)
-
-
-@app.command()
 def simulate(
         out: Annotated[Path, typer.Option(help='Folder for bag/ and truth/.')] =
         Path('results/simulated'),
@@ -436,24 +268,6 @@ def demo(
             outcome = run_demo(out, frames, rate, seed,
                                partial_bar=lambda what: moving_bar(bars, what))
     print(outcome.text())
-
-
-def _epoch_line(epoch: Any) -> str:
-    line = f'epoch {epoch.number}/{epoch.of}: loss {epoch.loss:.4f}, {epoch.seconds:.0f} s'
-    if epoch.validation is None:
-        return line
-    metrics = ', '.join(f'{metric.name} {metric.value:.3f}'
-                        for metric in epoch.validation.metrics[:4])
-    return f"{line}, validation: {metrics}{' (best so far)' if epoch.is_best else ''}"
-
-
-def _watch(bars: Progress) -> Any:
-    from tunnel_crack_ros.training.table_runs import Watch
-    steps = moving_bar(bars, 'Training', 'steps')
-    return Watch(on_line=lambda line: bars.console.print(line.title),
-                 on_step=lambda done, of, loss: steps(done, of),
-                 on_epoch=lambda epoch: bars.console.print(_epoch_line(epoch)),
-                 on_image=moving_bar(bars, 'Scoring'))
 
 
 def main() -> None:

@@ -142,5 +142,5 @@ def _resized(features: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     if features.shape[2:] == shape:
         return features
     if features.shape[2] > shape[0]:
-        return functional.adaptive_avg_pool2d(features, list(shape))
-    return functional.interpolate(features, list(shape), mode='bilinear', align_corners=False)
+        return functional.adaptive_avg_pool2d(features, (shape[0], shape[1]))
+    return functional.interpolate(features, (shape[0], shape[1]), mode='bilinear', align_corners=False)
