@@ -2,7 +2,6 @@
 """False alarms of a trained segmenter are found, and drawn more often."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np

@@ -139,8 +139,10 @@ def reduced(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def _resized(features: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    height, width = shape
     if features.shape[2:] == shape:
         return features
-    if features.shape[2] > shape[0]:
-        return functional.adaptive_avg_pool2d(features, (shape[0], shape[1]))
-    return functional.interpolate(features, (shape[0], shape[1]), mode='bilinear', align_corners=False)
+    if features.shape[2] > height:
+        return functional.adaptive_avg_pool2d(features, (height, width))
+    return functional.interpolate(features, (height, width), mode='bilinear',
+                                  align_corners=False)
