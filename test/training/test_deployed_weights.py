@@ -35,7 +35,7 @@ def test_network_answers_as_its_file_does(model: str) -> None:
 
 @pytest.mark.parametrize('model', ['deeplabv3plus_resnet18_segmenter', 'densenet169_classifier'])
 def test_normalisations_that_export_leaves_come_back_too(model: str, tmp_path: Path) -> None:
-    """DenseNet normalises before it convolves: such layers are not folded."""
+    """Layers of a DenseNet normalise before they convolve: such are not folded."""
     torch.manual_seed(0)
     plan, network = architecture(model), architecture(model).build(False)
     for module in network.modules():
