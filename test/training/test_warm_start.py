@@ -59,3 +59,33 @@ def test_another_encoder_is_refused() -> None:
     network = architecture('efficientnet_lite0_classifier').build(False)
     with pytest.raises(ValueError, match='start.pt is a checkpoint of deeplabv3plus_resnet34'):
         start_network(network, 'efficientnet_lite0_classifier', checkpoint, Path('start.pt'))
+
+
+def test_deeper_network_starts_as_the_shallow_one_does() -> None:
+    """A ResNet-101 from a ResNet-50's weights gives the same answers at first."""
+    start, model = 'deeplabv3plus_resnet50_segmenter', 'deeplabv3plus_resnet101_segmenter'
+    torch.manual_seed(1)
+    shallow = architecture(start).build(False)
+    for name, weights in shallow.named_parameters():
+        if name.startswith('encoder.layer') and name.endswith('bn3.weight'):
+            torch.nn.init.uniform_(weights, 0.1, 0.5)       # as if it had learned
+    torch.manual_seed(2)
+    deep = architecture(model).build(False)
+    start_network(deep, model, {'model': start, 'network': shallow.state_dict()},
+                  Path('start.pt'))
+    picture = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.allclose(deep.eval()(picture), shallow.eval()(picture), atol=1e-5)
+
+
+def test_pyramid_starts_with_its_centre() -> None:
+    """The outer weights of atrous convolutions are zero, the middle ones are not."""
+    network = architecture('deeplabv3plus_resnet18_segmenter').build(False)
+    atrous = [module for name, module in network.named_modules()
+              if isinstance(module, torch.nn.Conv2d) and module.dilation[0] in (6, 12, 18)]
+    assert len(atrous) == 3
+    for module in atrous:
+        assert module.weight[:, :, 1, 1].any()
+        outer = module.weight.detach().clone()
+        outer[:, :, 1, 1] = 0.0
+        assert not outer.any()
