@@ -69,9 +69,10 @@ def _spurs(chains: Chains) -> npt.NDArray[np.bool_]:
 
 def _trace(skeleton: Skeleton) -> Chains:
     links = _links(skeleton)
-    clusters, count = _clusters(links)
-    at = np.flatnonzero(np.array(clusters, np.int64) != FREE) if count else np.zeros(0, np.int64)
-    found = np.array(clusters, np.int64)[at]
+    at = np.flatnonzero(np.count_nonzero(links, axis=0) >= 3)
+    junctions = at.tolist()
+    clusters, count = _clusters(links, junctions)
+    found = np.array([clusters[junction] for junction in junctions], np.int64)
     members = np.bincount(found, minlength=count)
     points = np.column_stack([np.bincount(found, skeleton.columns[at], count),
                               np.bincount(found, skeleton.rows[at], count)]) / members[:, None]
@@ -82,7 +83,13 @@ def _trace(skeleton: Skeleton) -> Chains:
     # where a pixel has at most two neighbours, one is the largest, the other the rest of the sum
     one = links.max(axis=0, initial=0)
     other = links.sum(axis=0) - one
-    return Chains(*_walked(one.tolist(), other.tolist(), clusters), points, depths, labels)
+    is_junction = np.zeros(one.size + 1, bool)
+    is_junction[at + 1] = True
+    other[at] = one[at] = 0
+    ends = np.flatnonzero(((other == 0) | is_junction[one] | is_junction[other])
+                          & ~is_junction[1:])
+    return Chains(*_walked(one.tolist(), other.tolist(), clusters, junctions, ends.tolist()),
+                  points, depths, labels)
 
 
 def _links(skeleton: Skeleton) -> npt.NDArray[np.int64]:
@@ -115,12 +122,12 @@ def _links(skeleton: Skeleton) -> npt.NDArray[np.int64]:
     return links
 
 
-def _clusters(links: npt.NDArray[np.int64]) -> tuple[list[int], int]:
+def _clusters(links: npt.NDArray[np.int64], junctions: list[int]) -> tuple[list[int], int]:
     """Put pixels with three neighbours and more that touch each other together to junctions.
 
+    :param junctions: indices of those pixels.
     :return: number of each pixel's junction, FREE where it is none; how many junctions.
     """
-    junctions = np.flatnonzero(np.count_nonzero(links, axis=0) >= 3).tolist()
     clusters = [FREE] * links.shape[1]
     to_sort = set(junctions)
     count = 0
@@ -140,25 +147,30 @@ def _clusters(links: npt.NDArray[np.int64]) -> tuple[list[int], int]:
     return clusters, count
 
 
-def _walked(one: list[int], other: list[int], clusters: list[int]) -> tuple[
-        Indices, Indices, Indices, npt.NDArray[np.bool_]]:
+def _walked(one: list[int], other: list[int], clusters: list[int], junctions: list[int],
+            ends: list[int]) -> tuple[Indices, Indices, Indices, npt.NDArray[np.bool_]]:
     """Walk along every chain from pixel to pixel.
 
     :param one: 1 + index of each pixel's neighbour, 0: none; nothing is asked of junctions.
     :param other: the same of its second neighbour.
     :param clusters: number of each pixel's junction, FREE where it is none.
+    :param junctions: indices of their pixels.
+    :param ends: indices of the other pixels beside a junction or without a second neighbour.
     :return: order, edges, nodes and closed, as in Chains.
     """
     size = len(clusters)
     # place 0 stands for no pixel, so that indices of neighbours can be used as they are
     one, other, node = [0, *one], [0, *other], [FREE, *clusters]
-    todo = bytearray(size + 1)
-    todo[1:] = bytes(at == FREE for at in clusters)
+    todo = bytearray(b'\1') * (size + 1)
+    todo[0] = 0
+    for junction in junctions:
+        todo[junction + 1] = 0
     order: list[int] = []
-    edges, nodes, closed = [0], [], []
+    edges, nodes = [0], []
 
-    def walk(here: int, before: int) -> int:
-        """Go on from a pixel to the end of its chain; return what lies behind it."""
+    def walk(here: int, before: int) -> None:
+        """Go on from a pixel to the end of its chain."""
+        behind = before
         while todo[here]:
             todo[here] = 0
             order.append(here - 1)
@@ -166,21 +178,18 @@ def _walked(one: list[int], other: list[int], clusters: list[int]) -> tuple[
             if following == before:
                 following = other[here]
             before, here = here, following
-        return here
-    for begin in range(1, size + 1):
-        if not todo[begin]:
-            continue
-        for before in (one[begin], other[begin]):
-            if before == 0 or node[before] != FREE:
-                nodes.append((node[before], node[walk(begin, before)]))
-                edges.append(len(order))
-                closed.append(False)
-                break
-    for begin in range(1, size + 1):  # what is left has no end: rings
+        nodes.append((node[behind], node[here]))
+        edges.append(len(order))
+    for begin in ends:
+        begin += 1
         if todo[begin]:
-            walk(begin, one[begin])
-            nodes.append((FREE, FREE))
-            edges.append(len(order))
-            closed.append(True)
+            walk(begin, one[begin] if node[one[begin]] != FREE else other[begin])
+    chains = len(nodes)
+    begin = todo.find(1)
+    while begin >= 0:  # what is left has no end: rings
+        walk(begin, one[begin])
+        nodes[-1] = (FREE, FREE)
+        begin = todo.find(1, begin)
+    closed = np.arange(len(nodes)) >= chains
     return (np.array(order, np.int64), np.array(edges, np.int64),
-            np.array(nodes, np.int64).reshape(-1, 2), np.array(closed, bool))
+            np.array(nodes, np.int64).reshape(-1, 2), closed)

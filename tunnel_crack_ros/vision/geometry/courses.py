@@ -9,6 +9,7 @@ take one operation each.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ Complex = npt.NDArray[np.complex128]
 Values = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.int64]
+_T = TypeVar('_T', bound=np.generic)
 _FIRST_SIGMA = 2.0      # takes the staircase out of a skeleton
 _BEYOND_PX = 6.0        # so far past the skeleton's guess an end is looked for
 _DIRECTION_PX = 8       # and half a width: so long is what an end is led on from
@@ -39,7 +41,7 @@ class Courses:
     inner: Indices
     """2 x K, index of the first and the last vertex that surely lie on the crack."""
     free: Flags
-    """2 x K, whether start and end are ends of the crack, not junctions; closed lines have none."""
+    """2 x K, whether start and end are ends of the crack, not junctions; false where closed."""
     closed: Flags
     """K."""
 
@@ -48,7 +50,7 @@ class Courses:
         """Return the numbers of vertices, K."""
         return np.diff(self.edges)
 
-    def spread(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def spread(self, values: npt.NDArray[_T]) -> npt.NDArray[_T]:
         """Repeat a value of each line for all its vertices."""
         return np.repeat(values, self.sizes)
 

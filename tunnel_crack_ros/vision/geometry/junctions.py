@@ -72,7 +72,7 @@ def _tail(way: Complex, left: float, trunks: list[Complex]) -> Complex | None:
     if place is None:
         return None
     count = max(1, round(abs(place - start)))
-    return start + (place - start) * (np.arange(1, count + 1) / count)
+    return np.asarray(start + (place - start) * (np.arange(1, count + 1) / count), np.complex128)
 
 
 def _crossing(start: complex, way: complex, trunks: list[Complex],

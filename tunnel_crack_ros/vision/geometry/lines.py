@@ -20,7 +20,7 @@ from tunnel_crack_ros.vision.geometry.courses import (
     smoothed,
     Values,
 )
-from tunnel_crack_ros.vision.geometry.ends import Ends, find_ends
+from tunnel_crack_ros.vision.geometry.ends import find_ends
 from tunnel_crack_ros.vision.geometry.junctions import attached
 from tunnel_crack_ros.vision.geometry.profiles import Profiles, sample_profiles
 from tunnel_crack_ros.vision.geometry.strokes import Stroke
@@ -118,11 +118,10 @@ def _finished(courses: Courses, profiles: Profiles) -> list[Line]:
     means = _means(where, width, edges)
     lengths = np.maximum(end - begin, 0.5)
     sigmas = _sigmas(courses, lengths, means, widths[use], use_edges)
-    return [Line(points[a:b], width[a:b], clear[a:b], *measures, closed)
-            for a, b, measures, closed in zip(
-                edges[:-1].tolist(), edges[1:].tolist(),
-                np.stack([lengths, sigmas[0], means, sigmas[1]], axis=1).tolist(),
-                courses.closed.tolist())]
+    bounds, closed = edges.tolist(), courses.closed.tolist()
+    return [Line(points[a:b], width[a:b], clear[a:b], float(lengths[k]), float(sigmas[0][k]),
+                 float(means[k]), float(sigmas[1][k]), closed[k])
+            for k, (a, b) in enumerate(zip(bounds, bounds[1:]))]
 
 
 def _by_line(courses: Courses, flags: Flags, otherwise: Flags) -> tuple[Indices, Indices]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 import math
 
 import numpy as np
@@ -73,12 +74,17 @@ class _Facts:
         self.areas = np.bincount(pieces.labels, minlength=pieces.count)
         self.confidences = np.bincount(
             pieces.labels, confidence[pieces.rows, pieces.columns], pieces.count)
-        self._sorted = np.argsort(pieces.labels, kind='stable')
-        self._begins = np.concatenate([[0], np.cumsum(self.areas)])
+
+    @cached_property
+    def _sorted(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Pixels piece after piece, and where each begins: only a piece without a line asks."""
+        return (np.argsort(self.pieces.labels, kind='stable'),
+                np.concatenate([[0], np.cumsum(self.areas)]))
 
     def spread(self, piece: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return the mean place of a piece's pixels and their covariance, px, px^2."""
-        own = self._sorted[self._begins[piece]:self._begins[piece + 1]]
+        pixels, begins = self._sorted
+        own = pixels[begins[piece]:begins[piece + 1]]
         xy = np.stack([self.pieces.columns[own], self.pieces.rows[own]]).astype(np.float64)
         # a pixel is a square of 1 px, not a point
         return xy.mean(axis=1), np.atleast_2d(np.cov(xy, bias=True)) + np.eye(2) / 12.0
@@ -122,6 +128,7 @@ def _crack(network: Network, lines: list[Line], facts: _Facts, scale: Scale,
     length_sigma = math.sqrt(sum(line.length_sigma ** 2 for line in lines))
     orientation = _orientation(main)
     vertices = _vertices(main)
+    branches = tuple(line.points[_vertices(line)].astype(np.float32) for line in lines[1:])
     mm, mm_sigma = scale.mm_per_px, scale.sigma if math.isfinite(scale.sigma) else 0.0
     return Crack(
         id=0,
@@ -129,6 +136,7 @@ def _crack(network: Network, lines: list[Line], facts: _Facts, scale: Scale,
         bounding_box=(left, top, right - left, bottom - top),
         centre_line=main.points[vertices].astype(np.float32),
         widths_px=main.widths[vertices].astype(np.float32),
+        branches=branches,
         length_px=length,
         width_mean_px=width_mean,
         width_p95_px=_percentile_95(all_widths),
@@ -172,8 +180,9 @@ def _percentile_95(values: npt.NDArray[np.float64]) -> float:
 
 
 def _vertices(line: Line) -> npt.NDArray[np.int64]:
+    """Return the vertices handed out: each so many-th, and the last."""
     last = len(line.points) - 1
-    return np.unique(np.append(np.arange(0, last, _VERTEX_PX), last))
+    return np.append(np.arange(0, last, _VERTEX_PX), last)
 
 
 def _orientation(line: Line) -> float:
@@ -181,12 +190,12 @@ def _orientation(line: Line) -> float:
     if len(line.points) < 2 or line.closed:
         return math.nan
     offsets = line.points - line.points.mean(axis=0)
-    values, vectors = np.linalg.eigh(offsets.T @ offsets)
-    if values[-1] <= 1e-9:
+    (xx, xy), (_, yy) = (offsets.T @ offsets).tolist()
+    if xx + yy <= 1e-9:
         return math.nan
-    x, y = vectors[:, -1]
-    angle = math.atan2(-y, x)  # rows count downwards
-    return (angle + math.pi / 2) % math.pi - math.pi / 2
+    # the larger principal axis of a 2 x 2 covariance; rows count downwards
+    angle = -0.5 * math.atan2(2.0 * xy, xx - yy)
+    return angle if angle < math.pi / 2 else angle - math.pi
 
 
 def _tortuosity(line: Line) -> float:

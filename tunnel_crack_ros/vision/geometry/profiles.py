@@ -81,8 +81,9 @@ def _measure(confidence: npt.NDArray[np.float32], points: Complex, normals: Comp
              half: float, threshold: float) -> Points:
     count = int(half)  # samples are 1 px apart
     t = np.arange(-count, count + 1, dtype=np.float32)
-    values = _sample(confidence, points.astype(np.complex64)[:, None]
-                     + normals.astype(np.complex64)[:, None] * t)
+    x, y = (start.astype(np.float32)[:, None] + way.astype(np.float32)[:, None] * t
+            for start, way in ((points.real, normals.real), (points.imag, normals.imag)))
+    values = _sample(confidence, x, y)
     low = min(max(0.5 * threshold, 0.1), 0.25)
     high = max(threshold, 0.3)
     ends, rises = _reach(np.stack([values[:, count::-1], values[:, count:]]), low, high)
@@ -157,11 +158,10 @@ class _Sums:
         return (self._flat[end] - self._flat[begin]).astype(np.float64)
 
 
-def _sample(confidence: npt.NDArray[np.float32],
-            places: npt.NDArray[np.complex64]) -> npt.NDArray[np.float32]:
-    xy = places.view(np.float32).reshape(*places.shape, 2)
+def _sample(confidence: npt.NDArray[np.float32], x: npt.NDArray[np.float32],
+            y: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     if max(confidence.shape) < _CV_LIMIT:
-        found = cv2.remap(confidence, xy, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        found = cv2.remap(confidence, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         return np.asarray(found, np.float32)
-    return np.asarray(map_coordinates(confidence, (xy[..., 1], xy[..., 0]), order=1,
-                                      mode='constant', prefilter=False), np.float32)
+    return np.asarray(map_coordinates(confidence, (y, x), order=1, mode='constant',
+                                      prefilter=False), np.float32)
