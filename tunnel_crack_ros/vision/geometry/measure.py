@@ -132,7 +132,7 @@ def _crack(network: Network, lines: list[Line], facts: _Facts, scale: Scale,
     mm, mm_sigma = scale.mm_per_px, scale.sigma if math.isfinite(scale.sigma) else 0.0
     return Crack(
         id=0,
-        confidence=float(np.clip(facts.confidences[network.pieces].sum() / area, 0.0, 1.0)),
+        confidence=min(max(float(facts.confidences[network.pieces].sum()) / area, 0.0), 1.0),
         bounding_box=(left, top, right - left, bottom - top),
         centre_line=main.points[vertices].astype(np.float32),
         widths_px=main.widths[vertices].astype(np.float32),

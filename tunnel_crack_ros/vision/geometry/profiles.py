@@ -67,7 +67,8 @@ def sample_profiles(confidence: npt.NDArray[np.float32], points: Complex, normal
     wanted = np.minimum(depths + _MARGIN_PX + _TAIL_PX, _MAX_HALF_PX)
     classes = np.searchsorted(_CLASSES, wanted)
     if wanted.size * float(wanted.max(initial=0.0)) < _FEW:  # one call for all costs less
-        classes[:] = classes.max(initial=0)
+        return Profiles(*_measure(confidence, points, normals, float(np.ceil(wanted.max(
+            initial=0.0))), threshold))
     out = np.zeros((5, len(points)))
     for number in np.flatnonzero(np.bincount(classes)):
         of = np.flatnonzero(classes == number)
@@ -81,12 +82,13 @@ def _measure(confidence: npt.NDArray[np.float32], points: Complex, normals: Comp
              half: float, threshold: float) -> Points:
     count = int(half)  # samples are 1 px apart
     t = np.arange(-count, count + 1, dtype=np.float32)
-    x, y = (start.astype(np.float32)[:, None] + way.astype(np.float32)[:, None] * t
+    # a profile is a column: what is done to all profiles runs along rows
+    x, y = (start.astype(np.float32) + way.astype(np.float32) * t[:, None]
             for start, way in ((points.real, normals.real), (points.imag, normals.imag)))
     values = _sample(confidence, x, y)
     low = min(max(0.5 * threshold, 0.1), 0.25)
     high = max(threshold, 0.3)
-    ends, rises = _reach(np.stack([values[:, count::-1], values[:, count:]]), low, high)
+    ends, rises = _reach(np.stack([values[count::-1], values[count:]]), low, high)
     begin, end = -ends[0], ends[1]
     span = end - begin + 1
     # sums over any stretch of a profile are differences of running sums
@@ -97,7 +99,8 @@ def _measure(confidence: npt.NDArray[np.float32], points: Complex, normals: Comp
     behind = int(np.maximum(last[1:] - first[1:] + 1, 0).sum())
     level = min(float(sum(tail.sum() for tail in tails)) / max(behind, 1), 0.1)
     areas = np.maximum(whole - level * span, 0.0)
-    moments = _Sums(values * t, count).between(begin, end) - level / 2 * span * (end + begin)
+    moments = _Sums(values * t[:, None], count).between(begin, end) \
+        - level / 2 * span * (begin + end)
     offsets = np.where(areas > 0.25, moments / np.maximum(areas, 0.25), 0.0)
     # background lies under what is outside the edges' blur; a plateau over what is inside
     half_area = areas / 2
@@ -122,15 +125,15 @@ def _measure(confidence: npt.NDArray[np.float32], points: Complex, normals: Comp
 def _reach(sides: npt.NDArray[np.float32], low: float, high: float) -> tuple[Indices, Indices]:
     """Return how far outward each profile belongs to its line, and where another line rises.
 
-    :param sides: 2 x N x samples, both from the line outward.
+    :param sides: 2 x samples x N, both from the line outward.
     """
-    last = sides.shape[2] - 1
+    last = sides.shape[1] - 1
     below = sides < np.float32(low)
-    below[:, :, -1] = True
-    edge = below.argmax(axis=2)
+    below[:, -1] = True
+    edge = below.argmax(axis=1)
     again = sides >= np.float32(high)
-    again &= np.arange(last + 1) > edge[:, :, None]
-    first = again.argmax(axis=2)  # 0: nowhere, as it lies behind the edge
+    again &= np.arange(last + 1)[:, None] > edge[:, None]
+    first = again.argmax(axis=1)  # 0: nowhere, as it lies behind the edge
     rise = np.where(first > 0, first, 2 * last + 2)
     # confidence that rises again belongs to another line: share the ground between
     return np.minimum(np.minimum(edge + _MARGIN_PX, (edge + rise) // 2), last), rise
@@ -140,11 +143,12 @@ class _Sums:
     """Sums over stretches of profiles."""
 
     def __init__(self, values: npt.NDArray[np.float32], count: int) -> None:
-        self._size = values.shape[1]
-        running = np.zeros((values.shape[0], self._size + 1), np.float32)
-        np.cumsum(values, axis=1, out=running[:, 1:])
+        self._size, columns = values.shape
+        running = np.zeros((self._size + 1, columns), np.float32)
+        for row, value in enumerate(values):  # several times faster than np.cumsum
+            np.add(running[row], value, out=running[row + 1])
         self._flat = running.ravel()
-        self._count, self._rows = count, np.arange(values.shape[0]) * (self._size + 1)
+        self._count, self._columns = count, np.arange(columns)
 
     def between(self, first: Indices, last: Indices) -> Points:
         """Return the sum from first to last offset, both included; 0 where last < first.
@@ -153,9 +157,8 @@ class _Sums:
         """
         begin = np.minimum(np.maximum(first + self._count, 0), self._size)
         end = np.minimum(np.maximum(last + (self._count + 1), begin), self._size)
-        begin += self._rows
-        end += self._rows
-        return (self._flat[end] - self._flat[begin]).astype(np.float64)
+        return (self._flat[end * self._columns.size + self._columns]
+                - self._flat[begin * self._columns.size + self._columns]).astype(np.float64)
 
 
 def _sample(confidence: npt.NDArray[np.float32], x: npt.NDArray[np.float32],

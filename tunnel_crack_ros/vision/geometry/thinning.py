@@ -55,14 +55,15 @@ def thin(pieces: Pieces) -> Skeleton:
         gone = looked_at[_REMOVABLE[half][codes[looked_at]]]
         flat[gone] = 0
         depth[gone] = layer
-        near = gone + steps[:, None]
-        for neighbours, without in zip(near, _WITHOUT):
-            codes[neighbours] &= without
-        touched = near.ravel()
-        touched = touched[flat[touched] != 0]
-        order = np.arange(touched.size, dtype=np.int32)
-        slot[touched] = order  # the last entry of each pixel wins: it is kept once
-        older, fresh = fresh[flat[fresh] != 0], touched[slot[touched] == order]
+        near = (gone + steps[:, None]).ravel()
+        np.subtract.at(codes, near, np.repeat(_OPPOSITE, gone.size))
+        touched = near[flat[near] != 0]
+        left = fresh[flat[fresh] != 0]
+        # each is kept once: the last entry of a pixel wins
+        order = np.arange(left.size + touched.size, dtype=np.int32)
+        slot[left], slot[touched] = order[:left.size], order[left.size:]
+        older = left[slot[left] == order[:left.size]]
+        fresh = touched[slot[touched] == order[left.size:]]
         idle = 0 if gone.size else idle + 1
         layer = min(layer + half, _MAX_LAYER)
         half = 1 - half
@@ -74,10 +75,9 @@ def thin(pieces: Pieces) -> Skeleton:
         lost = lost[np.argsort(-depth[pixels[lost]].astype(np.int32), kind='stable')]
         _, first = np.unique(pieces.labels[lost], return_index=True)
         kept = np.sort(np.concatenate([kept, lost[first]]))
-    left = pixels[kept]
-    deepest = depth[left]
+    deepest = depth[pixels[kept]]
     for step in steps:
-        np.maximum(deepest, depth[left + step], out=deepest)
+        np.maximum(deepest, depth[pixels[kept] + step], out=deepest)
     return Skeleton(pieces.rows[kept], pieces.columns[kept], pieces.labels[kept],
                     deepest.astype(np.int32))
 
@@ -103,6 +103,6 @@ def _removable(half: int) -> npt.NDArray[np.bool_]:
     return (crossings == 1) & (around >= 2) & (around <= 3) & ~guard
 
 
-# what is left of a neighbour's code when the pixel goes: to the neighbour it is the opposite one
-_WITHOUT = tuple(np.uint8(255 - (1 << (bit + 4) % 8)) for bit in range(8))
+# bit of a pixel in the code of each of its neighbours: to them it is the opposite one
+_OPPOSITE = np.array([1 << (bit + 4) % 8 for bit in range(8)], np.uint8)
 _REMOVABLE = (_removable(0), _removable(1))
