@@ -12,7 +12,8 @@ from tunnel_crack_ros.vision.geometry.courses import Complex, Courses, Flags, Va
 
 _TANGENT_PX = 12        # a direction is taken over so many vertices
 _NO_CORNER = math.cos(math.radians(20.0))
-_FIT_PX, _MOST_DEPTH_PX = 7, 8.0  # half the length of the parabola: so much and half a width
+_DEGREE = 4             # a parabola of the same noise makes waves flatter
+_FIT_PX, _MOST_DEPTH_PX = 10, 3.0  # half the length of the fit: so much and half a width
 
 
 def corrected(courses: Courses, offsets: Values) -> Courses:
@@ -65,7 +66,7 @@ def _runs(flags: Flags) -> list[tuple[int, int]]:
 
 
 def _fitted(points: Complex, half: int, closed: bool) -> Complex:
-    """Smooth with a local parabola (Savitzky and Golay 1964): bends keep their size."""
+    """Smooth with a local polynomial (Savitzky and Golay 1964): bends keep their size."""
     ring = points[:-1] if closed else points
     margin = min(len(ring) - 1, half)
     if margin < 3:
@@ -75,16 +76,15 @@ def _fitted(points: Complex, half: int, closed: bool) -> Complex:
     else:  # beyond an end comes the point reflection of what is before it
         padded = np.concatenate([2 * ring[0] - ring[margin:0:-1], ring,
                                  2 * ring[-1] - ring[-2:-2 - margin:-1]])
-    found = np.convolve(padded, _parabola(margin), 'valid')
+    found = np.convolve(padded, _weights(margin), 'valid')
     return np.concatenate([found, found[:1]]) if closed else found
 
 
 @cache
-def _parabola(half: int) -> Values:
-    """Return the weights whose sum is a least squares parabola's value in the middle."""
-    t = np.arange(-half, half + 1, dtype=np.float64)
-    n, second, fourth = t.size, float((t ** 2).sum()), float((t ** 4).sum())
-    return (fourth - second * t ** 2) / (n * fourth - second ** 2)
+def _weights(half: int) -> Values:
+    """Return the weights whose sum is a least squares polynomial's value in the middle."""
+    t = np.arange(-half, half + 1) / half
+    return np.asarray(np.linalg.pinv(np.vander(t, _DEGREE + 1))[-1])
 
 
 def _joined(runs: list[Complex], begins: list[int], before: Complex) -> Complex:

@@ -31,12 +31,16 @@ _NOISE_PX = 9           # scatter of widths is that about their mean over so man
 
 # How sure a measure is. The form follows from how it is made (a mean over neighbours that share
 # pixels, two ends); the numbers make 68 % of the benchmark's errors fall within one sigma.
-_WIDTH_NOISE = 2.65     # of the scatter of single widths over the root of their number
-_WIDTH_FLOOR = 0.0025   # px: sampling
-_END_NOISE = 1.4        # of that scatter, each end
+_WIDTH_NOISE = 2.3      # of the scatter of single widths over the root of their number
+_WIDTH_FLOOR = 0.004    # px: sampling
+_END_NOISE = 2.0        # px, times that scatter over the width: an end is areas over the width
 _END_FLOOR = 0.075      # px, each end
-_NODE_FLOOR, _NODE_WIDTH = 0.5, 0.15  # px and share of the width, each branch's beginning
-_LENGTH_NOISE = 1e-4    # of the length: noise and smoothing of the line
+_NODE_FLOOR, _NODE_BEND = 0.25, 0.015  # px and px^-1, times the width squared: each branch is
+                        # led straight on over about a width, and bends there
+_BEND = 1.0             # px^2, times the integral of curvature squared: blur and smoothing pull a
+                        # line to the inside of its bends, which shortens it by as much
+_BEND_PX = 6            # between the three vertices that a curvature is taken from
+_LENGTH_NOISE = 1e-4    # of the length: noise of the line
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def measure_lines(strokes: list[Stroke], confidence: npt.NDArray[np.float32],
     offsets = found.offsets[each + courses.spread(np.cumsum(sizes) - sizes)]
     courses = attached(corrected(courses, offsets), [stroke.crack for stroke in strokes])
     return _finished(courses, sample_profiles(confidence, courses.points, courses.normals(),
-                                              courses.depths, threshold))
+                                              courses.depths, threshold, ~courses.inside()))
 
 
 def _finished(courses: Courses, profiles: Profiles) -> list[Line]:
@@ -193,10 +197,25 @@ def _sigmas(courses: Courses, lengths: Values, means: Values, widths: Values,
     width_sigmas = np.hypot(_WIDTH_NOISE * scatter / np.sqrt(sizes), _WIDTH_FLOOR)
     free = np.count_nonzero(courses.free, axis=0)
     nodes = np.where(courses.closed, 0, 2 - free)
-    variances = (_LENGTH_NOISE * lengths) ** 2 \
-        + free * (_END_FLOOR ** 2 + (_END_NOISE * scatter) ** 2) \
-        + nodes * (_NODE_FLOOR + _NODE_WIDTH * means) ** 2
+    variances = (_LENGTH_NOISE * lengths) ** 2 + (_BEND * _bends(courses)) ** 2 \
+        + free * (_END_FLOOR ** 2 + (_END_NOISE * scatter / np.maximum(means, 1.0)) ** 2) \
+        + nodes * (_NODE_FLOOR ** 2 + (_NODE_BEND * means ** 2) ** 2)
     return np.sqrt(variances), width_sigmas
+
+
+def _bends(courses: Courses) -> Values:
+    """Return the integral of the squared curvature along each line, 1/px."""
+    points, step = courses.points, _BEND_PX
+    first, last = (courses.spread(ends) for ends in courses.inner)
+    at = np.arange(len(points))
+    known = np.flatnonzero((at >= first + step) & (at <= last - step))
+    curvatures = np.abs(points[known - step] - 2.0 * points[known] + points[known + step]) \
+        / step ** 2
+    line = np.repeat(np.arange(len(courses.closed)), courses.sizes)[known]
+    sums = np.bincount(line, curvatures ** 2, len(courses.closed))
+    counts = np.bincount(line, minlength=len(courses.closed))
+    # what holds in the middle is taken to hold up to the ends
+    return sums / np.maximum(counts, 1) * (courses.inner[1] - courses.inner[0])
 
 
 def plain_line(stroke: Stroke) -> Line:

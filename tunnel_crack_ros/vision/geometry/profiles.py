@@ -55,7 +55,8 @@ class Profiles:
 
 
 def sample_profiles(confidence: npt.NDArray[np.float32], points: Complex, normals: Complex,
-                    depths: Points, threshold: float) -> Profiles:
+                    depths: Points, threshold: float,
+                    beyond: npt.NDArray[np.bool_] | None = None) -> Profiles:
     """Sample across a line.
 
     :param confidence: H x W, 0..1.
@@ -63,23 +64,33 @@ def sample_profiles(confidence: npt.NDArray[np.float32], points: Complex, normal
     :param normals: N, of length 1.
     :param depths: N, about half the width, px.
     :param threshold: confidence that made a pixel crack.
+    :param beyond: N, points that may lie past an end: confidence is added up there as far as the
+        crack would reach, however faint it is. None: there are none.
     """
+    least = np.zeros(len(points), np.int64)
+    if beyond is not None:
+        least[beyond] = np.minimum(depths[beyond] + _MARGIN_PX, _MAX_HALF_PX).astype(np.int64)
     wanted = np.minimum(depths + _MARGIN_PX + _TAIL_PX, _MAX_HALF_PX)
     classes = np.searchsorted(_CLASSES, wanted)
     if wanted.size * float(wanted.max(initial=0.0)) < _FEW:  # one call for all costs less
-        return Profiles(*_measure(confidence, points, normals, float(np.ceil(wanted.max(
-            initial=0.0))), threshold))
+        return Profiles(*_measure(confidence, points, normals, least, _half(int(classes.max(
+            initial=0))), threshold))
     out = np.zeros((5, len(points)))
     for number in np.flatnonzero(np.bincount(classes)):
         of = np.flatnonzero(classes == number)
-        half = _CLASSES[min(int(number), len(_CLASSES) - 1)]
+        half = _half(int(number))
         for part in np.array_split(of, -(-of.size // _CV_LIMIT)):
-            out[:, part] = _measure(confidence, points[part], normals[part], half, threshold)
+            out[:, part] = _measure(confidence, points[part], normals[part], least[part], half,
+                                    threshold)
     return Profiles(*out)
 
 
+def _half(number: int) -> float:
+    return _CLASSES[min(number, len(_CLASSES) - 1)]
+
+
 def _measure(confidence: npt.NDArray[np.float32], points: Complex, normals: Complex,
-             half: float, threshold: float) -> Points:
+             least: Indices, half: float, threshold: float) -> Points:
     count = int(half)  # samples are 1 px apart
     t = np.arange(-count, count + 1, dtype=np.float32)
     # a profile is a column: what is done to all profiles runs along rows
@@ -88,7 +99,8 @@ def _measure(confidence: npt.NDArray[np.float32], points: Complex, normals: Comp
     values = _sample(confidence, x, y)
     low = min(max(0.5 * threshold, 0.1), 0.25)
     high = max(threshold, 0.3)
-    ends, rises = _reach(np.stack([values[count::-1], values[count:]]), low, high)
+    ends, rises = _reach(np.stack([values[count::-1], values[count:]]), low, high,
+                          least)
     begin, end = -ends[0], ends[1]
     span = end - begin + 1
     # sums over any stretch of a profile are differences of running sums
@@ -122,10 +134,12 @@ def _measure(confidence: npt.NDArray[np.float32], points: Complex, normals: Comp
     return np.stack([inner_areas, edge_areas, offsets, plateaus, np.full(len(points), level)])
 
 
-def _reach(sides: npt.NDArray[np.float32], low: float, high: float) -> tuple[Indices, Indices]:
+def _reach(sides: npt.NDArray[np.float32], low: float, high: float,
+           least: Indices) -> tuple[Indices, Indices]:
     """Return how far outward each profile belongs to its line, and where another line rises.
 
     :param sides: 2 x samples x N, both from the line outward.
+    :param least: N, px: so far they belong to it in any case.
     """
     last = sides.shape[1] - 1
     below = sides < np.float32(low)
@@ -136,7 +150,8 @@ def _reach(sides: npt.NDArray[np.float32], low: float, high: float) -> tuple[Ind
     first = again.argmax(axis=1)  # 0: nowhere, as it lies behind the edge
     rise = np.where(first > 0, first, 2 * last + 2)
     # confidence that rises again belongs to another line: share the ground between
-    return np.minimum(np.minimum(edge + _MARGIN_PX, (edge + rise) // 2), last), rise
+    reach = np.maximum(edge + _MARGIN_PX, least)
+    return np.minimum(np.minimum(reach, (edge + rise) // 2), last), rise
 
 
 class _Sums:
