@@ -69,7 +69,7 @@ def _spurs(chains: Chains) -> npt.NDArray[np.bool_]:
 
 def _trace(skeleton: Skeleton) -> Chains:
     links = _links(skeleton)
-    at = np.flatnonzero(np.count_nonzero(links, axis=0) >= 3)
+    at = np.flatnonzero((links > 0).sum(axis=0, dtype=np.uint8) >= 3)
     junctions = at.tolist()
     clusters, count = _clusters(links, junctions)
     found = np.array([clusters[junction] for junction in junctions], np.int64)

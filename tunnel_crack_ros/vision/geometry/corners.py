@@ -21,9 +21,9 @@ def corrected(courses: Courses, offsets: Values) -> Courses:
 
     :param offsets: N, from each vertex to the middle, along the normal, px.
     """
-    sure = courses.clear & courses.inside()
+    sure = courses.clear & courses.inside
     limits = np.maximum(courses.depths, 2.0)
-    moved = courses.points + courses.normals() * np.clip(offsets, -limits, limits)
+    moved = courses.points + courses.normals * np.clip(offsets, -limits, limits)
     sizes = _FIT_PX + np.minimum(np.add.reduceat(courses.depths, courses.edges[:-1])
                                  / courses.sizes, _MOST_DEPTH_PX).astype(np.int64)
     return courses.moved(np.concatenate([

@@ -9,6 +9,7 @@ take one operation each.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -45,7 +46,7 @@ class Courses:
     closed: Flags
     """K."""
 
-    @property
+    @cached_property
     def sizes(self) -> Indices:
         """Return the numbers of vertices, K."""
         return np.diff(self.edges)
@@ -54,6 +55,7 @@ class Courses:
         """Repeat a value of each line for all its vertices."""
         return np.repeat(values, self.sizes)
 
+    @cached_property
     def inside(self) -> Flags:
         """Return which vertices surely lie on the crack, N."""
         found = np.zeros(len(self.points), bool)
@@ -68,6 +70,7 @@ class Courses:
         """Return the numbers of vertices before and behind those, 2 x K."""
         return np.stack([self.inner[0] - self.edges[:-1], self.edges[1:] - 1 - self.inner[1]])
 
+    @cached_property
     def normals(self) -> Complex:
         """Return the directions across the lines, N, of length 1."""
         points, starts, ends = self.points, self.edges[:-1], self.edges[1:] - 1

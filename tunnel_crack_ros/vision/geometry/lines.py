@@ -76,18 +76,18 @@ def measure_lines(strokes: list[Stroke], confidence: npt.NDArray[np.float32],
     # the middles of a few, each for those around it
     sizes = -(-courses.sizes // _EVERY)
     some = np.repeat(courses.edges[:-1], sizes) + _EVERY * ranges(np.zeros_like(sizes), sizes)
-    found = sample_profiles(confidence, courses.points[some], courses.normals()[some],
+    found = sample_profiles(confidence, courses.points[some], courses.normals[some],
                             courses.depths[some], threshold)
     each = ranges(np.zeros_like(sizes), courses.sizes) // _EVERY
     offsets = found.offsets[each + courses.spread(np.cumsum(sizes) - sizes)]
     courses = attached(corrected(courses, offsets), [stroke.crack for stroke in strokes])
-    return _finished(courses, sample_profiles(confidence, courses.points, courses.normals(),
-                                              courses.depths, threshold, ~courses.inside()))
+    return _finished(courses, sample_profiles(confidence, courses.points, courses.normals,
+                                              courses.depths, threshold, ~courses.inside))
 
 
 def _finished(courses: Courses, profiles: Profiles) -> list[Line]:
     """Find the ends, the lengths and the widths."""
-    s, inside = courses.lengths_along(), courses.inside()
+    s, inside = courses.lengths_along(), courses.inside
     sure = courses.clear & inside
     known, known_edges = _by_line(courses, sure, inside)
     # the middle's confidence, smoothed along the line: one vertex's own is noisy

@@ -53,8 +53,9 @@ def find_pieces(mask: npt.NDArray[np.uint8]) -> Pieces:
     low = np.searchsorted(row * pitch + right, (row - 1) * pitch + left - 1)
     high = np.searchsorted(row * pitch + left, (row - 1) * pitch + right + 1, side='right')
     touching = np.maximum(high - low, 0)
-    edges = np.concatenate([[0], np.cumsum(touching)])
-    above = np.arange(edges[-1]) + np.repeat(low - edges[:-1], touching)
+    edges = np.concatenate([[0], np.cumsum(touching)]).astype(np.int32)
+    above = np.arange(edges[-1], dtype=np.int32) + np.repeat(
+        low.astype(np.int32) - edges[:-1], touching)
     graph = csr_matrix((np.ones(above.size), above, edges), shape=(first.size, first.size))
     count, run_labels = connected_components(graph, directed=False)
     order = np.argsort(run_labels, kind='stable')

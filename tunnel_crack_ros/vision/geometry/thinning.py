@@ -49,10 +49,16 @@ def thin(pieces: Pieces) -> Skeleton:
     # pixel that stays in one kind of half step may go in the other
     fresh = pixels[around != 255]
     older = fresh[:0]
-    layer, idle, half = 1, 0, 0
+    half_steps, idle = 0, 0
     while idle < 2:
         looked_at = np.concatenate([fresh, older])
-        gone = looked_at[_REMOVABLE[half][codes[looked_at]]]
+        gone = looked_at[_REMOVABLE[half_steps % 2][codes[looked_at]]]
+        layer = min(1 + half_steps // 2, _MAX_LAYER)
+        half_steps += 1
+        if not gone.size:
+            older, fresh, idle = fresh, fresh[:0], idle + 1
+            continue
+        idle = 0
         flat[gone] = 0
         depth[gone] = layer
         near = (gone + steps[:, None]).ravel()
@@ -64,9 +70,6 @@ def thin(pieces: Pieces) -> Skeleton:
         slot[left], slot[touched] = order[:left.size], order[left.size:]
         older = left[slot[left] == order[:left.size]]
         fresh = touched[slot[touched] == order[left.size:]]
-        idle = 0 if gone.size else idle + 1
-        layer = min(layer + half, _MAX_LAYER)
-        half = 1 - half
     kept = np.flatnonzero(flat[pixels])
     there = np.zeros(pieces.count, bool)
     there[pieces.labels[kept]] = True
