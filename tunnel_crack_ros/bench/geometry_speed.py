@@ -22,7 +22,7 @@ _SMALL, _LARGE = (512, 384), (4096, 3000)
 # width and height of the frame, px, and how many times wider than in the first its cracks are
 _FRAMES = ((_SMALL, 1.0), ((1024, 768), 1.0), ((2048, 1500), 1.0), (_LARGE, 1.0), (_LARGE, 3.0))
 _SECONDS = 0.5      # for each frame
-_FEWEST = 7         # rounds, however long they take
+_FEWEST = 3         # rounds, however long they take
 
 
 @dataclass(frozen=True)

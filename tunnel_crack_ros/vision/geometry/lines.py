@@ -23,7 +23,7 @@ from tunnel_crack_ros.vision.geometry.courses import (
 from tunnel_crack_ros.vision.geometry.ends import find_ends
 from tunnel_crack_ros.vision.geometry.junctions import attached
 from tunnel_crack_ros.vision.geometry.profiles import Profiles, sample_profiles
-from tunnel_crack_ros.vision.geometry.strokes import Stroke
+from tunnel_crack_ros.vision.geometry.strokes import Rest, Stroke
 
 _EVERY = 3              # the middle is looked for at each so many-th vertex
 _PLATEAU_PX = 15        # a middle's confidence is averaged over so many vertices
@@ -218,15 +218,30 @@ def _bends(courses: Courses) -> Values:
     return sums / np.maximum(counts, 1) * (courses.inner[1] - courses.inner[0])
 
 
-def plain_line(stroke: Stroke) -> Line:
-    """Measure a stroke by its pixels alone: what is left for crumbs and for thousands of lines."""
-    places = smoothed(as_complex(stroke.points), np.array([0, len(stroke.points)]),
-                      np.array([stroke.closed]))
-    if stroke.closed:
-        places = np.append(places, places[:1])
-    width = max(2.0 * float(np.median(stroke.depths)) - 0.5, 1.0)
-    # from pixel edge to pixel edge, where it ends freely
-    length = max(float(np.abs(np.diff(places)).sum())
-                 + 0.5 * sum(stroke.free) * (not stroke.closed), 0.5)
-    return Line(as_points(places), np.full(len(places), width), np.zeros(len(places), bool),
-                length, 1.0 + 0.02 * length, width, 0.5, stroke.closed)
+def plain_lines(strokes: list[Stroke]) -> list[Line]:
+    """Measure strokes by their pixels alone: crumbs, and what is too much for more."""
+    if not strokes:
+        return []
+    edges = np.concatenate([[0], np.cumsum([len(stroke.points) for stroke in strokes])])
+    closed = [stroke.closed for stroke in strokes]
+    places = smoothed(np.concatenate([as_complex(stroke.points) for stroke in strokes]), edges,
+                      np.array(closed, bool))
+    lines = []
+    for stroke, begin, end in zip(strokes, edges.tolist(), edges[1:].tolist()):
+        own = places[begin:end]
+        if stroke.closed:
+            own = np.append(own, own[:1])
+        width = max(2.0 * float(np.median(stroke.depths)) - 0.5, 1.0)
+        # from pixel edge to pixel edge, where it ends freely
+        length = max(float(np.abs(np.diff(own)).sum())
+                     + 0.5 * sum(stroke.free) * (not stroke.closed), 0.5)
+        lines.append(Line(as_points(own), np.full(len(own), width), np.zeros(len(own), bool),
+                          length, 1.0 + 0.02 * length, width, 0.5, stroke.closed))
+    return lines
+
+
+def rest_line(rest: Rest) -> Line:
+    """Sum up chains whose pixels alone are counted; the line has widths, but no course."""
+    widths = np.maximum(2.0 * rest.depths - 0.5, 1.0)
+    return Line(np.zeros((len(widths), 2)), widths, np.zeros(len(widths), bool), rest.length,
+                1.0 + 0.02 * rest.length, float(widths.mean()), 0.5)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tunnel_crack_ros.vision.geometry.chains import trace_chains
 from tunnel_crack_ros.vision.geometry.crack import Crack, CrackKind
-from tunnel_crack_ros.vision.geometry.lines import Line, measure_lines, plain_line
+from tunnel_crack_ros.vision.geometry.lines import Line, measure_lines, plain_lines, rest_line
 from tunnel_crack_ros.vision.geometry.pieces import find_pieces, Pieces
 from tunnel_crack_ros.vision.geometry.strokes import find_networks, Gaps, Network, Stroke
 from tunnel_crack_ros.vision.geometry.thinning import thin
@@ -76,18 +76,22 @@ class _Facts:
             pieces.labels, confidence[pieces.rows, pieces.columns], pieces.count)
 
     @cached_property
-    def _sorted(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Pixels piece after piece, and where each begins: only a piece without a line asks."""
-        return (np.argsort(self.pieces.labels, kind='stable'),
-                np.concatenate([[0], np.cumsum(self.areas)]))
+    def _moments(self) -> npt.NDArray[np.float64]:
+        """Means of x, y and of their products about them, 5 x pieces: only crumbs ask."""
+        labels, count = self.pieces.labels, self.pieces.count
+        # from the box's corner: squares of large numbers would hide small spreads
+        x, y = (place - self.pieces.boxes[labels, axis] for axis, place in enumerate(
+            (self.pieces.columns, self.pieces.rows)))
+        mean_x, mean_y, xx, xy, yy = (np.bincount(labels, values, count) / self.areas
+                                      for values in (x, y, x * x, x * y, y * y))
+        return np.stack([mean_x + self.pieces.boxes[:, 0], mean_y + self.pieces.boxes[:, 1],
+                         xx - mean_x ** 2, xy - mean_x * mean_y, yy - mean_y ** 2])
 
-    def spread(self, piece: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Return the mean place of a piece's pixels and their covariance, px, px^2."""
-        pixels, begins = self._sorted
-        own = pixels[begins[piece]:begins[piece + 1]]
-        xy = np.stack([self.pieces.columns[own], self.pieces.rows[own]]).astype(np.float64)
+    def spread(self, piece: int) -> tuple[float, float, float, float, float]:
+        """Return the mean x and y of a piece's pixels, px, and their xx, xy, yy, px^2."""
+        x, y, xx, xy, yy = self._moments[:, piece].tolist()
         # a pixel is a square of 1 px, not a point
-        return xy.mean(axis=1), np.atleast_2d(np.cov(xy, bias=True)) + np.eye(2) / 12.0
+        return x, y, max(xx, 0.0) + 1.0 / 12.0, xy, max(yy, 0.0) + 1.0 / 12.0
 
 
 def _lines(networks: list[Network], segmentation: Segmentation) -> list[list[Line]]:
@@ -99,7 +103,11 @@ def _lines(networks: list[Network], segmentation: Segmentation) -> list[list[Lin
     found = dict(zip(((i, j) for _, i, j in exact), measure_lines(
         [networks[i].strokes[j] for _, i, j in exact], segmentation.confidence,
         segmentation.threshold)))
-    return [[found.get((i, j)) or plain_line(stroke) for j, stroke in enumerate(network.strokes)]
+    plain = [(i, j) for i, network in enumerate(networks) for j in range(len(network.strokes))
+             if (i, j) not in found]
+    found.update(zip(plain, plain_lines([networks[i].strokes[j] for i, j in plain])))
+    return [[*(found[i, j] for j in range(len(network.strokes))),
+             *([rest_line(network.rest)] if network.rest is not None else [])]
             for i, network in enumerate(networks)]
 
 
@@ -128,7 +136,8 @@ def _crack(network: Network, lines: list[Line], facts: _Facts, scale: Scale,
     length_sigma = math.sqrt(sum(line.length_sigma ** 2 for line in lines))
     orientation = _orientation(main)
     vertices = _vertices(main)
-    branches = tuple(line.points[_vertices(line)].astype(np.float32) for line in lines[1:])
+    branches = tuple(line.points[_vertices(line)].astype(np.float32)
+                     for line in lines[1:len(network.strokes)])
     mm, mm_sigma = scale.mm_per_px, scale.sigma if math.isfinite(scale.sigma) else 0.0
     return Crack(
         id=0,
@@ -156,12 +165,14 @@ def _crack(network: Network, lines: list[Line], facts: _Facts, scale: Scale,
 
 def _blob(network: Network, facts: _Facts, area: float) -> Line:
     """Measure a piece too short to have a line: as the rectangle of the same spread."""
-    middle, covariance = facts.spread(network.pieces[0])
-    values, vectors = np.linalg.eigh(covariance)
-    length = max(1.0, math.sqrt(12.0 * float(values[-1])))
+    x, y, xx, xy, yy = facts.spread(network.pieces[0])
+    angle = 0.5 * math.atan2(2.0 * xy, xx - yy)
+    largest = (xx + yy) / 2 + math.hypot((xx - yy) / 2, xy)
+    length = max(1.0, math.sqrt(12.0 * largest))
     width = area / length
-    way = vectors[:, -1] * length / 2
-    points = np.array([middle]) if area < 3 else np.array([middle - way, middle, middle + way])
+    half = math.cos(angle) * length / 2, math.sin(angle) * length / 2
+    points = np.array([[x, y]] if area < 3 else [
+        [x - half[0], y - half[1]], [x, y], [x + half[0], y + half[1]]])
     return Line(points, np.full(len(points), width), np.ones(len(points), bool), length,
                 0.3 * math.sqrt(length), width, 0.3)
 
