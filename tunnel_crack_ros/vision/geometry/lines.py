@@ -35,10 +35,10 @@ _WIDTH_NOISE = 2.3      # of the scatter of single widths over the root of their
 _WIDTH_FLOOR = 0.004    # px: sampling
 _END_NOISE = 2.0        # px, times that scatter over the width: an end is areas over the width
 _END_FLOOR = 0.075      # px, each end
-_NODE_FLOOR, _NODE_BEND = 0.25, 0.015  # px and px^-1, times the width squared: each branch is
-                        # led straight on over about a width, and bends there
-_BEND = 1.0             # px^2, times the integral of curvature squared: blur and smoothing pull a
-                        # line to the inside of its bends, which shortens it by as much
+# a branch is led straight on over about a width, and bends there
+_NODE_FLOOR, _NODE_BEND = 0.25, 0.015  # px; px^-1, times the width squared: each beginning
+# blur and smoothing pull a line to the inside of its bends, which shortens it by as much
+_BEND = 1.0             # px^2, times the integral of the squared curvature
 _BEND_PX = 6            # between the three vertices that a curvature is taken from
 _LENGTH_NOISE = 1e-4    # of the length: noise of the line
 

@@ -99,8 +99,7 @@ def _measure(confidence: npt.NDArray[np.float32], points: Complex, normals: Comp
     values = _sample(confidence, x, y)
     low = min(max(0.5 * threshold, 0.1), 0.25)
     high = max(threshold, 0.3)
-    ends, rises = _reach(np.stack([values[count::-1], values[count:]]), low, high,
-                          least)
+    ends, rises = _reach(np.stack([values[count::-1], values[count:]]), low, high, least)
     begin, end = -ends[0], ends[1]
     span = end - begin + 1
     # sums over any stretch of a profile are differences of running sums
