@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tunnel_crack_ros.bench.geometry import measure_geometry, measure_plainly
+from tunnel_crack_ros.bench.geometry_speed import GeometrySpeed, three_cracks, Timing
 from tunnel_crack_ros.bench.geometry_truth import as_segmented, make_crack, SHAPES
 from tunnel_crack_ros.cli import app
 
@@ -38,6 +39,25 @@ def test_sigmas_contain_the_truth_about_as_often_as_they_say(report):
 def test_the_plain_way_is_worse(report):
     for name in ('length', 'width_mean', 'width_max'):
         assert report.ratio(name) > 3.0, name
+
+
+def test_times_are_fitted_over_the_mask_pixels():
+    speed = GeometrySpeed([Timing((512, 384), 1000, 4.0, 3.0), Timing((1024, 768), 2000, 6.0, 5.0),
+                           Timing((4096, 3000), 11_000, 24.0, 20.0)], {(4096, 3000): 96.0})
+    assert speed.fit() == pytest.approx((2.0, 1.0))
+    assert speed.share((4096, 3000)) == pytest.approx(0.25)
+    assert math.isnan(speed.share((512, 384)))
+    found = speed.to_json_dict()
+    assert found['ms_512x384'] == 4.0 and found['ms_4096x3000_min'] == 20.0
+    assert 'share_of_segmenter_512x384' not in found
+
+
+@pytest.mark.parametrize('wider', [1.0, 3.0])
+def test_the_timed_frames_hold_three_cracks(wider):
+    confidence = three_cracks((512, 384), wider)
+    assert cv2.connectedComponents((confidence >= 0.3).astype(np.uint8))[0] - 1 == 3
+    # 410 columns, 2, 5 and 9 px wide, a little more along the slopes
+    assert float(confidence.sum()) == pytest.approx(410 * 16 * wider, rel=0.05)
 
 
 @pytest.mark.parametrize('shape', SHAPES)
@@ -75,6 +95,10 @@ def test_the_command_writes_the_promised_keys_and_a_picture(tmp_path):
     found = json.loads((tmp_path / 'g.json').read_text())
     for key in ('length_error_median', 'length_error_p95', 'mean_width_error_px_median',
                 'max_width_error_px_median', 'orientation_error_deg_median', 'sigma_coverage',
-                'ms_512x384', 'ms_4096x3000'):
+                'ms_512x384', 'ms_4096x3000', 'linearity', 'ms_per_1000_mask_pixels',
+                'share_of_segmenter_512x384'):
         assert math.isfinite(found[key]), key
+    pixels = [row['mask_pixels'] for row in found['ms_over_mask_pixels']]
+    assert pixels == sorted(pixels) and pixels[-1] > 10 * pixels[0]
+    assert f'{pixels[-1]}' in done.output
     assert cv2.imread(str(tmp_path / 'g.png')) is not None

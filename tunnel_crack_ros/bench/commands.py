@@ -45,18 +45,26 @@ def geometry(
         cases: Annotated[int, typer.Option(min=1, help='Rendered cracks of each shape.')] = 40,
         seed: Annotated[int, typer.Option(help='Which cracks.')] = 1,
         plot: Annotated[Path | None, typer.Option(help='Draw the errors into this PNG.')] = None,
+        segmenter: SegmenterName = '',
         json_file: JsonFile = None) -> None:
-    """Compare measured length, width and direction with those of rendered cracks."""
+    """Compare measured length, width and direction with those of rendered cracks; time it."""
     with one_line_errors():
         from tunnel_crack_ros.bench.geometry import measure_geometry
+        from tunnel_crack_ros.vision import CrackSegmenter, Model
+        from tunnel_crack_ros.vision.model_folder import SEGMENTER
+        drawn = CrackSegmenter(Model.load(segmenter or SEGMENTER, task='segmenter'))
         with progress_bars() as bars:
-            found = measure_geometry(cases, seed, progress=moving_bar(bars, 'Measuring', 'cracks'))
+            found = measure_geometry(cases, seed, progress=moving_bar(bars, 'Measuring', 'cracks'),
+                                     segment=drawn.segment)
         if json_file is not None:
             json_file.write_text(json.dumps(found.to_json_dict(), indent=1) + '\n')
         if plot is not None:
             found.draw(plot)
     print_table(found.columns, found.rows())
     print(found.sentence())
+    if found.speed is not None:
+        print_table(found.speed.columns, found.speed.rows())
+        print(found.speed.sentence())
 
 
 @bench.command()

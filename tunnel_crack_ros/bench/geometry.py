@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 import math
 from pathlib import Path
-import time
 from typing import Any, ClassVar
 
 import cv2
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from skimage.morphology import skeletonize
 
+from tunnel_crack_ros.bench.geometry_speed import GeometrySpeed, measure_speed, Segment
 from tunnel_crack_ros.bench.geometry_truth import as_segmented, make_crack, SHAPES
 from tunnel_crack_ros.vision import measure_cracks, Scale, ScaleSource, Segmentation
 from tunnel_crack_ros.vision.segmenter import clean_mask
@@ -50,8 +50,8 @@ class GeometryReport:
     """What was measured."""
 
     cases: list[Case]
-    milliseconds: dict[str, float]
-    """Medians and minima of the time for a frame with three cracks."""
+    speed: GeometrySpeed | None
+    """None: not timed."""
 
     columns: ClassVar[tuple[str, ...]] = (
         'shape', 'length %', 'p95', 'mean width px', 'max width px', 'direction deg',
@@ -91,7 +91,7 @@ class GeometryReport:
             'sigma_coverage_mm': self.coverage('mm'),
             'plain': {f'{name}_error_median': self.error(name, plain=True) for name in _ERRORS},
             'plain_over_this': {name: self.ratio(name) for name in _ERRORS},
-            **self.milliseconds}
+            **(self.speed.to_json_dict() if self.speed is not None else {})}
 
     def rows(self) -> list[list[str]]:
         """Return the table: a line for each shape, and one for all."""
@@ -109,10 +109,9 @@ class GeometryReport:
     def sentence(self) -> str:
         """Say the rest in one line."""
         missed = sum(not case.found for case in self.cases)
-        times = ', '.join(f'{name} {value:.1f}' for name, value in self.milliseconds.items())
         return (f'{len(self.cases)} cracks, {missed} missed; plain error over this: '
                 + ', '.join(f'{name} {self.ratio(name):.1f}' for name in _ERRORS)
-                + f'; in sigma, mm: {self.coverage("mm"):.0%}; {times}')
+                + f'; in sigma, mm: {self.coverage("mm"):.0%}')
 
     def draw(self, path: Path) -> None:
         """Draw the errors of length and mean width over the true width.
@@ -128,7 +127,7 @@ class GeometryReport:
 
 def measure_geometry(cases: int = 40, seed: int = 1, size: tuple[int, int] = (512, 384), *,
                      progress: Callable[[int, int], None] | None = None,
-                     timed: bool = True) -> GeometryReport:
+                     timed: bool = True, segment: Segment | None = None) -> GeometryReport:
     """Render cracks, measure them both ways, and compare.
 
     Blur (to 0.8 px) and noise (to 0.05) are drawn for each; so is an error of the scale.
@@ -138,6 +137,7 @@ def measure_geometry(cases: int = 40, seed: int = 1, size: tuple[int, int] = (51
     :param size: width and height of a frame, px.
     :param progress: called with cracks done and cracks in all.
     :param timed: take the times too.
+    :param segment: frame -> segmentation, timed beside; None: none is.
     """
     found = []
     for number in range(cases * len(SHAPES)):
@@ -145,7 +145,7 @@ def measure_geometry(cases: int = 40, seed: int = 1, size: tuple[int, int] = (51
         found.append(_measure_case(SHAPES[number % len(SHAPES)], rng, size))
         if progress is not None:
             progress(number + 1, cases * len(SHAPES))
-    return GeometryReport(found, _times() if timed else {})
+    return GeometryReport(found, measure_speed(segment) if timed else None)
 
 
 def _measure_case(shape: str, rng: np.random.Generator, size: tuple[int, int]) -> Case:
@@ -190,39 +190,6 @@ def measure_plainly(mask: npt.NDArray[np.uint8]) -> tuple[float, float, float, f
     _, vectors = np.linalg.eigh(np.cov(x, y)) if x.size > 1 else (None, np.eye(2))
     angle = math.atan2(-vectors[1, -1], vectors[0, -1])
     return float(length), float(widths.mean()), float(widths.max()), angle
-
-
-def _times() -> dict[str, float]:
-    """Time a small and a large frame with three cracks, ms."""
-    times = {}
-    for name, size, rounds in (('ms_512x384', (512, 384), 50), ('ms_4096x3000', (4096, 3000), 9)):
-        confidence = three_cracks(size)
-        segmentation = Segmentation(confidence, clean_mask(confidence, _THRESHOLD, 30), _THRESHOLD)
-        measure_cracks(segmentation)
-        taken = []
-        for _ in range(rounds):
-            start = time.perf_counter()
-            measure_cracks(segmentation)
-            taken.append((time.perf_counter() - start) * 1e3)
-        times[name] = float(np.median(taken))
-        times[f'{name}_min'] = min(taken)
-    return times
-
-
-def three_cracks(size: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """Render three waves along a frame, 2, 5 and 9 px wide, as a confidence map."""
-    width, height = size
-    confidence = np.zeros((height, width), np.float32)
-    column = np.arange(width // 10, width - width // 10)
-    for place, across in ((0.2, 2.0), (0.5, 5.0), (0.8, 9.0)):
-        swing, wave = 0.05 * height, 2 * math.pi / (0.6 * width)
-        row = place * height + swing * np.sin(wave * column)
-        slope = swing * wave * np.cos(wave * column)
-        for offset in range(-9, 10):
-            y = np.round(row).astype(int) + offset
-            distance = np.abs(y - row) / np.hypot(1.0, slope)
-            confidence[y, column] = np.clip(across / 2 + 0.5 - distance, 0.0, 1.0)
-    return confidence
 
 
 def _scatter(cases: list[Case], name: str, title: str) -> npt.NDArray[np.uint8]:

@@ -20,7 +20,7 @@ _LABELLED = 0.06  # of the frame's longer side: shorter cracks get no text
 
 def draw_overlay(frame: RgbFrame, mask: npt.NDArray[np.uint8],
                  cracks: Sequence[Crack] = ()) -> RgbFrame:
-    """Outline the mask, draw each crack's centre line and write its measures beside it.
+    """Outline the mask, draw each crack's lines and write its measures beside it.
 
     The crack itself stays visible: the mask is outlined, not painted over.
 
@@ -35,8 +35,8 @@ def draw_overlay(frame: RgbFrame, mask: npt.NDArray[np.uint8],
                                    cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture, outlines, -1, _RED, size, cv2.LINE_AA)
     for crack in cracks:
-        points = np.round(crack.centre_line * 8).astype(np.int32).reshape(-1, 1, 2)
-        cv2.polylines(picture, [points], False, _YELLOW, size, cv2.LINE_AA, shift=3)
+        lines = [np.round(line * 8).astype(np.int32).reshape(-1, 1, 2) for line in crack.lines]
+        cv2.polylines(picture, lines, False, _YELLOW, size, cv2.LINE_AA, shift=3)
     taken: list[tuple[int, int, int, int]] = []
     for crack in cracks:
         # a label on every crumb would hide what it speaks of

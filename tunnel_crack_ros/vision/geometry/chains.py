@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components, dijkstra
 
 from tunnel_crack_ros.vision.geometry.thinning import Skeleton
 
@@ -70,100 +68,128 @@ def _spurs(chains: Chains) -> npt.NDArray[np.bool_]:
 
 
 def _trace(skeleton: Skeleton) -> Chains:
-    size = skeleton.rows.size
-    a, b = _links(skeleton)
-    degree = np.bincount(a, minlength=size) + np.bincount(b, minlength=size)
-    junction = degree >= 3
-    clusters = np.full(size, FREE, np.int64)
-    inner = junction[a] & junction[b]
-    at = np.flatnonzero(junction)
-    place = np.cumsum(junction) - 1
-    count, found = connected_components(
-        _graph(place[a[inner]], place[b[inner]], at.size), directed=False) \
-        if at.size else (0, at)
-    clusters[at] = found
-    members = np.maximum(np.bincount(found, minlength=count), 1)
+    links = _links(skeleton)
+    at = np.flatnonzero((links > 0).sum(axis=0, dtype=np.uint8) >= 3)
+    junctions = at.tolist()
+    clusters, count = _clusters(links, junctions)
+    found = np.array([clusters[junction] for junction in junctions], np.int64)
+    members = np.bincount(found, minlength=count)
     points = np.column_stack([np.bincount(found, skeleton.columns[at], count),
                               np.bincount(found, skeleton.rows[at], count)]) / members[:, None]
     depths = np.zeros(count)
     np.maximum.at(depths, found, skeleton.depths[at])
     labels = np.zeros(count, np.int32)
     labels[found] = skeleton.labels[at]
-
-    along = ~junction[a] & ~junction[b]
-    in_chain = np.flatnonzero(~junction)
-    place = np.cumsum(~junction) - 1
-    a_in, b_in = place[a[along]], place[b[along]]
-    graph = _graph(a_in, b_in, in_chain.size) if in_chain.size else None
-    count, chain = connected_components(graph, directed=False) if in_chain.size \
-        else (0, in_chain)
-    inner_degree = np.bincount(a_in, minlength=in_chain.size) + \
-        np.bincount(b_in, minlength=in_chain.size)
-    # rings have no end: cut each before its first pixel
-    ends = np.flatnonzero(inner_degree <= 1)
-    has_end = np.zeros(count, bool)
-    has_end[chain[ends]] = True
-    _, first = np.unique(chain, return_index=True)
-    ring_starts = first[~has_end]
-    starts = ends[np.unique(chain[ends], return_index=True)[1]]
-    if ring_starts.size:
-        touching = np.isin(a_in, ring_starts) | np.isin(b_in, ring_starts)
-        owner = np.where(np.isin(a_in, ring_starts), a_in, b_in)
-        _, one = np.unique(np.where(touching, owner, -1), return_index=True)
-        cut = one[touching[one]]
-        a_in, b_in = np.delete(a_in, cut), np.delete(b_in, cut)
-        starts = np.concatenate([starts, ring_starts])
-        graph = _graph(a_in, b_in, in_chain.size)
-    distance = dijkstra(graph, directed=False, unweighted=True, indices=starts,
-                        min_only=True) if in_chain.size else np.zeros(0)
-    ranked = np.lexsort((distance, chain))
-    edges = np.searchsorted(chain[ranked], np.arange(count + 1))
-    order = in_chain[ranked]
-
-    nodes = np.full((count, 2), FREE, np.int64)
-    for one, other in ((a, b), (b, a)):
-        link = np.flatnonzero(~junction[one] & junction[other])
-        for_chain = chain[place[one[link]]]
-        at_start = order[edges[for_chain]] == one[link]
-        at_end = order[edges[for_chain + 1] - 1] == one[link]
-        # a chain of one pixel has both ends there: the second link is its end
-        taken = nodes[for_chain, 0] != FREE
-        single = at_start & at_end
-        repeated = np.zeros(link.size, bool)
-        if single.any():
-            _, once = np.unique(for_chain, return_index=True)
-            repeated[single] = True
-            repeated[once] = False
-        to_end = np.where(single, taken | repeated, at_end)
-        nodes[for_chain, to_end.astype(int)] = clusters[other[link]]
-    closed = np.zeros(count, bool)
-    closed[~has_end] = True
-    return Chains(order, edges, nodes, closed, points, depths, labels)
+    # where a pixel has at most two neighbours, one is the largest, the other the rest of the sum
+    one = links.max(axis=0, initial=0)
+    other = links.sum(axis=0) - one
+    is_junction = np.zeros(one.size + 1, bool)
+    is_junction[at + 1] = True
+    other[at] = one[at] = 0
+    ends = np.flatnonzero(((other == 0) | is_junction[one] | is_junction[other])
+                          & ~is_junction[1:])
+    return Chains(*_walked(one.tolist(), other.tolist(), clusters, junctions, ends.tolist()),
+                  points, depths, labels)
 
 
-def _graph(a: Indices, b: Indices, size: int) -> csr_matrix:
-    return csr_matrix((np.ones(a.size, np.int8), (a, b)), shape=(size, size))
+def _links(skeleton: Skeleton) -> npt.NDArray[np.int64]:
+    """Link neighbouring pixels; diagonally only where no path round the corner exists.
 
-
-def _links(skeleton: Skeleton) -> tuple[Indices, Indices]:
-    """Link neighbouring pixels; diagonally only where no path round the corner exists."""
+    :return: 8 x N, 1 + index of each pixel's neighbour in each direction, 0 where there is none.
+    """
     pitch = int(skeleton.columns.max(initial=0)) + 3
     flat = (skeleton.rows + 1) * pitch + skeleton.columns + 1
     size = flat.size
-
-    def at(step: int) -> Indices:
-        found = np.searchsorted(flat, flat + step)
-        inside = np.minimum(found, size - 1)
-        return np.where(flat[inside] == flat + step, inside, -1)
+    links = np.zeros((8, size), np.int64)
     if size == 0:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    right, below, left = at(1), at(pitch), at(-1)
-    below_right, below_left = at(pitch + 1), at(pitch - 1)
-    below_right = np.where((right >= 0) | (below >= 0), -1, below_right)
-    below_left = np.where((left >= 0) | (below >= 0), -1, below_left)
-    a, b = [], []
-    for found in (right, below, below_right, below_left):
-        have = np.flatnonzero(found >= 0)
-        a.append(have)
-        b.append(found[have])
-    return np.concatenate(a), np.concatenate(b)
+        return links
+    behind = np.append(flat, [-1, -1, -1])  # the pixels are in order: the next below is close by
+    right = behind[1:size + 1] == flat + 1
+    left = np.append([False], right[:-1])
+    first = np.searchsorted(flat, flat + pitch - 1)
+    below_left = behind[first] == flat + pitch - 1
+    second = first + below_left
+    below = behind[second] == flat + pitch
+    third = second + below
+    below_right = (behind[third] == flat + pitch + 1) & ~(right | below)
+    below_left &= ~(left | below)
+    for way, (there, found) in enumerate((
+            (right, np.arange(1, size + 1)), (below, second), (below_right, third),
+            (below_left, first))):
+        have = np.flatnonzero(there)
+        links[way, have] = found[have] + 1
+        links[way + 4, found[have]] = have + 1
+    return links
+
+
+def _clusters(links: npt.NDArray[np.int64], junctions: list[int]) -> tuple[list[int], int]:
+    """Put pixels with three neighbours and more that touch each other together to junctions.
+
+    :param junctions: indices of those pixels.
+    :return: number of each pixel's junction, FREE where it is none; how many junctions.
+    """
+    clusters = [FREE] * links.shape[1]
+    to_sort = set(junctions)
+    count = 0
+    for begin in junctions:
+        if begin not in to_sort:
+            continue
+        to_sort.remove(begin)
+        stack = [begin]
+        while stack:
+            here = stack.pop()
+            clusters[here] = count
+            for neighbour in links[:, here].tolist():
+                if neighbour - 1 in to_sort:
+                    to_sort.remove(neighbour - 1)
+                    stack.append(neighbour - 1)
+        count += 1
+    return clusters, count
+
+
+def _walked(one: list[int], other: list[int], clusters: list[int], junctions: list[int],
+            ends: list[int]) -> tuple[Indices, Indices, Indices, npt.NDArray[np.bool_]]:
+    """Walk along every chain from pixel to pixel.
+
+    :param one: 1 + index of each pixel's neighbour, 0: none; nothing is asked of junctions.
+    :param other: the same of its second neighbour.
+    :param clusters: number of each pixel's junction, FREE where it is none.
+    :param junctions: indices of their pixels.
+    :param ends: indices of the other pixels beside a junction or without a second neighbour.
+    :return: order, edges, nodes and closed, as in Chains.
+    """
+    size = len(clusters)
+    # place 0 stands for no pixel, so that indices of neighbours can be used as they are
+    one, other, node = [0, *one], [0, *other], [FREE, *clusters]
+    todo = bytearray(b'\1') * (size + 1)
+    todo[0] = 0
+    for junction in junctions:
+        todo[junction + 1] = 0
+    order: list[int] = []
+    edges, nodes = [0], []
+
+    def walk(here: int, before: int) -> None:
+        """Go on from a pixel to the end of its chain."""
+        behind = before
+        while todo[here]:
+            todo[here] = 0
+            order.append(here - 1)
+            following = one[here]
+            if following == before:
+                following = other[here]
+            before, here = here, following
+        nodes.append((node[behind], node[here]))
+        edges.append(len(order))
+    for begin in ends:
+        begin += 1
+        if todo[begin]:
+            walk(begin, one[begin] if node[one[begin]] != FREE else other[begin])
+    chains = len(nodes)
+    begin = todo.find(1)
+    while begin >= 0:  # what is left has no end: rings
+        walk(begin, one[begin])
+        nodes[-1] = (FREE, FREE)
+        begin = todo.find(1, begin)
+    closed = np.arange(len(nodes)) >= chains
+    return (np.array(order, np.int64), np.array(edges, np.int64),
+            np.array(nodes, np.int64).reshape(-1, 2), closed)

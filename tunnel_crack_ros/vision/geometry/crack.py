@@ -32,7 +32,8 @@ class Crack:
     bounding_box: tuple[int, int, int, int]
     """Left column, top row, width, height, px."""
     centre_line: npt.NDArray[np.float32]
-    """K x 2, x and y of the vertices from end to end, px; pixel centres are whole numbers."""
+    """K x 2, x and y of the vertices from end to end of the longest way through the crack, px;
+    pixel centres are whole numbers."""
     widths_px: npt.NDArray[np.float32]
     """K, width across the line at every vertex, px."""
     length_px: float
@@ -58,8 +59,15 @@ class Crack:
     """Of width_mean_px, px."""
     width_sigma_mm: float = math.nan
     """Of width_mean_mm, mm, with the scale's own; NaN: no scale."""
+    branches: tuple[npt.NDArray[np.float32], ...] = ()
+    """Lines that leave the centre line, or lie beside it: each K x 2, as centre_line."""
     width_floor_px: float = 0.0
     """Smallest width that can be resolved, px: narrower ones have no value in mm."""
+
+    @property
+    def lines(self) -> tuple[npt.NDArray[np.float32], ...]:
+        """Return all lines of the crack, the centre line first: each K x 2, px."""
+        return (self.centre_line, *self.branches)
 
     @property
     def length_mm(self) -> float:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 import math
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from tunnel_crack_ros.vision.geometry.chains import trace_chains
 from tunnel_crack_ros.vision.geometry.crack import Crack, CrackKind
-from tunnel_crack_ros.vision.geometry.lines import Line, measure_lines, plain_line
+from tunnel_crack_ros.vision.geometry.lines import Line, measure_lines, plain_lines, rest_line
 from tunnel_crack_ros.vision.geometry.pieces import find_pieces, Pieces
 from tunnel_crack_ros.vision.geometry.strokes import find_networks, Gaps, Network, Stroke
 from tunnel_crack_ros.vision.geometry.thinning import thin
@@ -73,15 +74,24 @@ class _Facts:
         self.areas = np.bincount(pieces.labels, minlength=pieces.count)
         self.confidences = np.bincount(
             pieces.labels, confidence[pieces.rows, pieces.columns], pieces.count)
-        self._sorted = np.argsort(pieces.labels, kind='stable')
-        self._begins = np.concatenate([[0], np.cumsum(self.areas)])
 
-    def spread(self, piece: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Return the mean place of a piece's pixels and their covariance, px, px^2."""
-        own = self._sorted[self._begins[piece]:self._begins[piece + 1]]
-        xy = np.stack([self.pieces.columns[own], self.pieces.rows[own]]).astype(np.float64)
+    @cached_property
+    def _moments(self) -> npt.NDArray[np.float64]:
+        """Means of x, y and of their products about them, 5 x pieces: only crumbs ask."""
+        labels, count = self.pieces.labels, self.pieces.count
+        # from the box's corner: squares of large numbers would hide small spreads
+        x, y = (place - self.pieces.boxes[labels, axis] for axis, place in enumerate(
+            (self.pieces.columns, self.pieces.rows)))
+        mean_x, mean_y, xx, xy, yy = (np.bincount(labels, values, count) / self.areas
+                                      for values in (x, y, x * x, x * y, y * y))
+        return np.stack([mean_x + self.pieces.boxes[:, 0], mean_y + self.pieces.boxes[:, 1],
+                         xx - mean_x ** 2, xy - mean_x * mean_y, yy - mean_y ** 2])
+
+    def spread(self, piece: int) -> tuple[float, float, float, float, float]:
+        """Return the mean x and y of a piece's pixels, px, and their xx, xy, yy, px^2."""
+        x, y, xx, xy, yy = self._moments[:, piece].tolist()
         # a pixel is a square of 1 px, not a point
-        return xy.mean(axis=1), np.atleast_2d(np.cov(xy, bias=True)) + np.eye(2) / 12.0
+        return x, y, max(xx, 0.0) + 1.0 / 12.0, xy, max(yy, 0.0) + 1.0 / 12.0
 
 
 def _lines(networks: list[Network], segmentation: Segmentation) -> list[list[Line]]:
@@ -93,7 +103,11 @@ def _lines(networks: list[Network], segmentation: Segmentation) -> list[list[Lin
     found = dict(zip(((i, j) for _, i, j in exact), measure_lines(
         [networks[i].strokes[j] for _, i, j in exact], segmentation.confidence,
         segmentation.threshold)))
-    return [[found.get((i, j)) or plain_line(stroke) for j, stroke in enumerate(network.strokes)]
+    plain = [(i, j) for i, network in enumerate(networks) for j in range(len(network.strokes))
+             if (i, j) not in found]
+    found.update(zip(plain, plain_lines([networks[i].strokes[j] for i, j in plain])))
+    return [[*(found[i, j] for j in range(len(network.strokes))),
+             *([rest_line(network.rest)] if network.rest is not None else [])]
             for i, network in enumerate(networks)]
 
 
@@ -122,13 +136,16 @@ def _crack(network: Network, lines: list[Line], facts: _Facts, scale: Scale,
     length_sigma = math.sqrt(sum(line.length_sigma ** 2 for line in lines))
     orientation = _orientation(main)
     vertices = _vertices(main)
+    branches = tuple(line.points[_vertices(line)].astype(np.float32)
+                     for line in lines[1:len(network.strokes)])
     mm, mm_sigma = scale.mm_per_px, scale.sigma if math.isfinite(scale.sigma) else 0.0
     return Crack(
         id=0,
-        confidence=float(np.clip(facts.confidences[network.pieces].sum() / area, 0.0, 1.0)),
+        confidence=min(max(float(facts.confidences[network.pieces].sum()) / area, 0.0), 1.0),
         bounding_box=(left, top, right - left, bottom - top),
         centre_line=main.points[vertices].astype(np.float32),
         widths_px=main.widths[vertices].astype(np.float32),
+        branches=branches,
         length_px=length,
         width_mean_px=width_mean,
         width_p95_px=_percentile_95(all_widths),
@@ -148,12 +165,14 @@ def _crack(network: Network, lines: list[Line], facts: _Facts, scale: Scale,
 
 def _blob(network: Network, facts: _Facts, area: float) -> Line:
     """Measure a piece too short to have a line: as the rectangle of the same spread."""
-    middle, covariance = facts.spread(network.pieces[0])
-    values, vectors = np.linalg.eigh(covariance)
-    length = max(1.0, math.sqrt(12.0 * float(values[-1])))
+    x, y, xx, xy, yy = facts.spread(network.pieces[0])
+    angle = 0.5 * math.atan2(2.0 * xy, xx - yy)
+    largest = (xx + yy) / 2 + math.hypot((xx - yy) / 2, xy)
+    length = max(1.0, math.sqrt(12.0 * largest))
     width = area / length
-    way = vectors[:, -1] * length / 2
-    points = np.array([middle]) if area < 3 else np.array([middle - way, middle, middle + way])
+    half = math.cos(angle) * length / 2, math.sin(angle) * length / 2
+    points = np.array([[x, y]] if area < 3 else [
+        [x - half[0], y - half[1]], [x, y], [x + half[0], y + half[1]]])
     return Line(points, np.full(len(points), width), np.ones(len(points), bool), length,
                 0.3 * math.sqrt(length), width, 0.3)
 
@@ -172,8 +191,9 @@ def _percentile_95(values: npt.NDArray[np.float64]) -> float:
 
 
 def _vertices(line: Line) -> npt.NDArray[np.int64]:
+    """Return the vertices handed out: each so many-th, and the last."""
     last = len(line.points) - 1
-    return np.unique(np.append(np.arange(0, last, _VERTEX_PX), last))
+    return np.append(np.arange(0, last, _VERTEX_PX), last)
 
 
 def _orientation(line: Line) -> float:
@@ -181,12 +201,12 @@ def _orientation(line: Line) -> float:
     if len(line.points) < 2 or line.closed:
         return math.nan
     offsets = line.points - line.points.mean(axis=0)
-    values, vectors = np.linalg.eigh(offsets.T @ offsets)
-    if values[-1] <= 1e-9:
+    (xx, xy), (_, yy) = (offsets.T @ offsets).tolist()
+    if xx + yy <= 1e-9:
         return math.nan
-    x, y = vectors[:, -1]
-    angle = math.atan2(-y, x)  # rows count downwards
-    return (angle + math.pi / 2) % math.pi - math.pi / 2
+    # the larger principal axis of a 2 x 2 covariance; rows count downwards
+    angle = -0.5 * math.atan2(2.0 * xy, xx - yy)
+    return angle if angle < math.pi / 2 else angle - math.pi
 
 
 def _tortuosity(line: Line) -> float:

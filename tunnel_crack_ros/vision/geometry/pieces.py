@@ -53,18 +53,17 @@ def find_pieces(mask: npt.NDArray[np.uint8]) -> Pieces:
     low = np.searchsorted(row * pitch + right, (row - 1) * pitch + left - 1)
     high = np.searchsorted(row * pitch + left, (row - 1) * pitch + right + 1, side='right')
     touching = np.maximum(high - low, 0)
-    below = np.repeat(np.arange(first.size), touching)
-    above = np.arange(touching.sum()) - np.repeat(np.cumsum(touching) - touching, touching)
-    above += np.repeat(low, touching)
-    graph = csr_matrix((np.ones(below.size, np.int8), (below, above)),
-                       shape=(first.size, first.size))
+    edges = np.concatenate([[0], np.cumsum(touching)]).astype(np.int32)
+    above = np.arange(edges[-1], dtype=np.int32) + np.repeat(
+        low.astype(np.int32) - edges[:-1], touching)
+    graph = csr_matrix((np.ones(above.size), above, edges), shape=(first.size, first.size))
     count, run_labels = connected_components(graph, directed=False)
     order = np.argsort(run_labels, kind='stable')
-    edges = np.searchsorted(run_labels[order], np.arange(count))
-    west = np.minimum.reduceat(left[order], edges)
-    north = np.minimum.reduceat(row[order], edges)
-    east = np.maximum.reduceat(right[order], edges)
-    south = np.maximum.reduceat(row[order], edges)
+    begin = np.searchsorted(run_labels[order], np.arange(count))
+    rows_of = row[order]  # in order within each piece
+    north, south = rows_of[begin], rows_of[np.append(begin[1:], first.size) - 1]
+    west = np.minimum.reduceat(left[order], begin)
+    east = np.maximum.reduceat(right[order], begin)
     boxes = np.column_stack([west, north, east - west + 1, south - north + 1])
     labels = np.repeat(run_labels, last - first + 1)
     return Pieces(count, rows, columns, labels.astype(np.int32), boxes, (height, width))

@@ -17,6 +17,8 @@ import numpy.typing as npt
 from scipy.ndimage import map_coordinates
 
 Points = npt.NDArray[np.float64]
+Complex = npt.NDArray[np.complex128]
+Indices = npt.NDArray[np.int64]
 _MARGIN_PX = 2        # so far past a crack's edge its blurred confidence is added up
 _TAIL_PX = 3          # so far beyond that, what is left is background
 _BLUR_PX = 1.5        # half the breadth of an edge
@@ -51,117 +53,126 @@ class Profiles:
         return self.inner_areas / plateaus + \
             self.edge_areas / np.minimum(plateaus + self.levels, 1.0)
 
-    def part(self, begin: int, end: int, every: int, size: int) -> Profiles:
-        """Return those of some of the points, each as often as it stands for others."""
-        def of(values: Points) -> Points:
-            return values[begin:end] if every == 1 else values[begin:end].repeat(every)[:size]
-        return Profiles(of(self.inner_areas), of(self.edge_areas), of(self.offsets),
-                        of(self.plateaus), of(self.levels))
 
-
-def sample_profiles(confidence: npt.NDArray[np.float32], points: Points, normals: Points,
-                    depths: Points, threshold: float) -> Profiles:
+def sample_profiles(confidence: npt.NDArray[np.float32], points: Complex, normals: Complex,
+                    depths: Points, threshold: float,
+                    beyond: npt.NDArray[np.bool_] | None = None) -> Profiles:
     """Sample across a line.
 
     :param confidence: H x W, 0..1.
-    :param points: N x 2, x and y, px.
-    :param normals: N x 2, of length 1.
+    :param points: N, x + iy, px.
+    :param normals: N, of length 1.
     :param depths: N, about half the width, px.
     :param threshold: confidence that made a pixel crack.
+    :param beyond: N, points that may lie past an end: confidence is added up there as far as the
+        crack would reach, however faint it is. None: there are none.
     """
+    least = np.zeros(len(points), np.int64)
+    if beyond is not None:
+        least[beyond] = np.minimum(depths[beyond] + _MARGIN_PX, _MAX_HALF_PX).astype(np.int64)
     wanted = np.minimum(depths + _MARGIN_PX + _TAIL_PX, _MAX_HALF_PX)
     classes = np.searchsorted(_CLASSES, wanted)
     if wanted.size * float(wanted.max(initial=0.0)) < _FEW:  # one call for all costs less
-        classes[:] = classes.max(initial=0)
+        return Profiles(*_measure(confidence, points, normals, least, _half(int(classes.max(
+            initial=0))), threshold))
     out = np.zeros((5, len(points)))
     for number in np.flatnonzero(np.bincount(classes)):
         of = np.flatnonzero(classes == number)
-        half = _CLASSES[min(int(number), len(_CLASSES) - 1)]
+        half = _half(int(number))
         for part in np.array_split(of, -(-of.size // _CV_LIMIT)):
-            out[:, part] = _measure(confidence, points[part], normals[part], half, threshold)
+            out[:, part] = _measure(confidence, points[part], normals[part], least[part], half,
+                                    threshold)
     return Profiles(*out)
 
 
-def _measure(confidence: npt.NDArray[np.float32], points: Points, normals: Points, half: float,
-             threshold: float) -> Points:
+def _half(number: int) -> float:
+    return _CLASSES[min(number, len(_CLASSES) - 1)]
+
+
+def _measure(confidence: npt.NDArray[np.float32], points: Complex, normals: Complex,
+             least: Indices, half: float, threshold: float) -> Points:
     count = int(half)  # samples are 1 px apart
     t = np.arange(-count, count + 1, dtype=np.float32)
-    x = points[:, :1].astype(np.float32) + normals[:, :1].astype(np.float32) * t
-    y = points[:, 1:].astype(np.float32) + normals[:, 1:].astype(np.float32) * t
+    # a profile is a column: what is done to all profiles runs along rows
+    x, y = (start.astype(np.float32) + way.astype(np.float32) * t[:, None]
+            for start, way in ((points.real, normals.real), (points.imag, normals.imag)))
     values = _sample(confidence, x, y)
     low = min(max(0.5 * threshold, 0.1), 0.25)
     high = max(threshold, 0.3)
-    ends, rises = zip(*(_reach(side, low, high)
-                        for side in (values[:, count::-1], values[:, count:])))
-    # sums over any stretch of a profile are differences of running sums
-    sums = _Sums(values, count)
+    ends, rises = _reach(np.stack([values[count::-1], values[count:]]), low, high, least)
     begin, end = -ends[0], ends[1]
     span = end - begin + 1
-    whole = sums.between(begin, end)
-    tails = [(np.maximum(-ends[0] - _TAIL_PX, _MARGIN_PX - rises[0] + 1), begin - 1),
-             (end + 1, np.minimum(ends[1] + _TAIL_PX, rises[1] - _MARGIN_PX - 1))]
-    behind = sum(int(np.maximum(b - a + 1, 0).sum()) for a, b in tails)
-    background = sum(float(sums.between(a, b).sum()) for a, b in tails)
-    level = min(background / max(behind, 1), 0.1)
+    # sums over any stretch of a profile are differences of running sums
+    sums = _Sums(values, count)
+    first = np.stack([begin, np.maximum(begin - _TAIL_PX, _MARGIN_PX - rises[0] + 1), end + 1])
+    last = np.stack([end, begin - 1, np.minimum(end + _TAIL_PX, rises[1] - _MARGIN_PX - 1)])
+    whole, *tails = sums.between(first, last)
+    behind = int(np.maximum(last[1:] - first[1:] + 1, 0).sum())
+    level = min(float(sum(tail.sum() for tail in tails)) / max(behind, 1), 0.1)
     areas = np.maximum(whole - level * span, 0.0)
-    moments = _Sums(values * t, count).between(begin, end) - \
-        level * span * (end + begin) / 2
+    moments = _Sums(values * t[:, None], count).between(begin, end) \
+        - level / 2 * span * (begin + end)
     offsets = np.where(areas > 0.25, moments / np.maximum(areas, 0.25), 0.0)
     # background lies under what is outside the edges' blur; a plateau over what is inside
-    half = areas / 2 + _BLUR_PX
-    outer = np.maximum(end - np.maximum(np.floor(offsets + half), begin - 1), 0) + \
-        np.maximum(np.minimum(np.ceil(offsets - half), end + 1) - begin, 0)
-    half = areas / 2 - _BLUR_PX
-    first, last = np.ceil(offsets - half).astype(int), np.floor(offsets + half).astype(int)
-    first, last = np.maximum(first, begin), np.minimum(last, end)
-    inner_areas = sums.between(first, last)
-    inner = np.maximum(last - first + 1, 0)
+    half_area = areas / 2
+    outer = np.maximum(end - np.maximum(
+        np.floor(offsets + (half_area + _BLUR_PX)), begin - 1), 0) + np.maximum(
+            np.minimum(np.ceil(offsets - (half_area + _BLUR_PX)), end + 1) - begin, 0)
+    halves = np.stack([half_area - _BLUR_PX, np.maximum(half_area - _PLATEAU_PX / 2, 1.0)])
+    first = np.ceil(offsets - halves).astype(np.int64)
+    last = np.floor(offsets + halves).astype(np.int64)
+    np.maximum(first[0], begin, out=first[0])
+    np.minimum(last[0], end, out=last[0])
+    inner_areas, plateau_areas = sums.between(first, last)
+    inner, plateau = np.maximum(last - first + 1, 0)
     edge = np.maximum(span - inner - outer, 0)
     edge_areas = whole - inner_areas - level * (
         outer + edge * (1.0 - np.minimum(areas, 1.0)))
-    half = np.maximum(areas / 2 - _PLATEAU_PX / 2, 1.0)
-    first, last = np.ceil(offsets - half).astype(int), np.floor(offsets + half).astype(int)
-    plateaus = sums.between(first, last) / np.maximum(last - first + 1, 1)
     # noise cut off at 0 lifts the background; cut off at 1 it lowers the plateau as much
-    plateaus = np.where(areas > _PLATEAU_PX, plateaus, 1.0 - level)
+    plateaus = np.where(areas > _PLATEAU_PX, plateau_areas / np.maximum(plateau, 1), 1.0 - level)
     return np.stack([inner_areas, edge_areas, offsets, plateaus, np.full(len(points), level)])
 
 
-def _reach(side: npt.NDArray[np.float32], low: float, high: float) -> tuple[
-        npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _reach(sides: npt.NDArray[np.float32], low: float, high: float,
+           least: Indices) -> tuple[Indices, Indices]:
     """Return how far outward each profile belongs to its line, and where another line rises.
 
-    :param side: N x samples, from the line outward.
+    :param sides: 2 x samples x N, both from the line outward.
+    :param least: N, px: so far they belong to it in any case.
     """
-    last = side.shape[1] - 1
-    below = side < np.float32(low)
+    last = sides.shape[1] - 1
+    below = sides < np.float32(low)
     below[:, -1] = True
     edge = below.argmax(axis=1)
-    rise = np.full(edge.size, 2 * last + 2)
-    again = (side >= np.float32(high)) & (np.arange(last + 1) > edge[:, None])
-    rising = np.flatnonzero(again.any(axis=1))
-    rise[rising] = again[rising].argmax(axis=1)
+    again = sides >= np.float32(high)
+    again &= np.arange(last + 1)[:, None] > edge[:, None]
+    first = again.argmax(axis=1)  # 0: nowhere, as it lies behind the edge
+    rise = np.where(first > 0, first, 2 * last + 2)
     # confidence that rises again belongs to another line: share the ground between
-    return np.minimum(np.minimum(edge + _MARGIN_PX, (edge + rise) // 2), last), rise
+    reach = np.maximum(edge + _MARGIN_PX, least)
+    return np.minimum(np.minimum(reach, (edge + rise) // 2), last), rise
 
 
 class _Sums:
     """Sums over stretches of profiles."""
 
     def __init__(self, values: npt.NDArray[np.float32], count: int) -> None:
-        self._size = values.shape[1]
-        running = np.zeros((values.shape[0], self._size + 1), np.float32)
-        np.cumsum(values, axis=1, out=running[:, 1:])
+        self._size, columns = values.shape
+        running = np.zeros((self._size + 1, columns), np.float32)
+        for row, value in enumerate(values):  # several times faster than np.cumsum
+            np.add(running[row], value, out=running[row + 1])
         self._flat = running.ravel()
-        self._count, self._rows = count, np.arange(values.shape[0]) * (self._size + 1)
+        self._count, self._columns = count, np.arange(columns)
 
-    def between(self, first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]) -> Points:
-        """Return the sum from first to last offset, both included; 0 where last < first."""
-        size = self._size
-        begin = np.minimum(np.maximum(first + self._count, 0), size)
-        end = np.minimum(np.maximum(last + self._count + 1, begin), size)
-        found = self._flat[self._rows + end] - self._flat[self._rows + begin]
-        return found.astype(np.float64)
+    def between(self, first: Indices, last: Indices) -> Points:
+        """Return the sum from first to last offset, both included; 0 where last < first.
+
+        :param first: N, or any number of stretches x N.
+        """
+        begin = np.minimum(np.maximum(first + self._count, 0), self._size)
+        end = np.minimum(np.maximum(last + (self._count + 1), begin), self._size)
+        return (self._flat[end * self._columns.size + self._columns]
+                - self._flat[begin * self._columns.size + self._columns]).astype(np.float64)
 
 
 def _sample(confidence: npt.NDArray[np.float32], x: npt.NDArray[np.float32],

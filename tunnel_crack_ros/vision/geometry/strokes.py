@@ -51,6 +51,16 @@ class Stroke:
 
 
 @dataclass(frozen=True)
+class Rest:
+    """Chains too many to be lines of their own: only their pixels are counted."""
+
+    length: float
+    """From pixel to pixel, px."""
+    depths: Points
+    """N, half the width at each pixel, about, px."""
+
+
+@dataclass(frozen=True)
 class Network:
     """The lines of one crack."""
 
@@ -58,6 +68,8 @@ class Network:
     """Numbers of the pieces of mask that it joins."""
     strokes: list[Stroke]
     """The main line first."""
+    rest: Rest | None = None
+    """What a map has beyond its longest chains."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +103,23 @@ def find_networks(skeleton: Skeleton, chains: Chains, pieces: int,
     nodes: dict[int, list[int]] = defaultdict(list)
     for node, label in enumerate(chains.node_labels.tolist()):
         nodes[groups.of(label)].append(node)
-    return [Network(of, _strokes(xy, chains, skeleton, of_crack[crack], across[crack],
-                                 nodes[crack], crack)) for crack, of in members.items()]
+    networks = []
+    for crack, of in members.items():
+        own, rest = of_crack[crack], None
+        if len(own) > _MAX_CHAINS:
+            own = sorted(own, key=lambda c: int(chains.edges[c] - chains.edges[c + 1]))
+            own, rest = own[:_MAX_CHAINS], _rest(xy, chains, skeleton, own[_MAX_CHAINS:])
+        networks.append(Network(of, _strokes(xy, chains, skeleton, own, across[crack],
+                                             nodes[crack], crack, rest is not None), rest))
+    return networks
+
+
+def _rest(xy: Points, chains: Chains, skeleton: Skeleton, own: list[int]) -> Rest:
+    pixels = np.concatenate([_pixels(chains, chain, 0) for chain in own])
+    sizes = np.diff(chains.edges)[own]
+    steps = np.hypot(*np.diff(xy[pixels], axis=0).T)
+    steps[np.cumsum(sizes)[:-1] - 1] = 1.0  # each chain goes on for half a pixel either way
+    return Rest(float(steps.sum()) + 1.0, skeleton.depths[pixels].astype(np.float64))
 
 
 class _Groups:
@@ -169,15 +196,15 @@ def _find_bridges(xy: Points, chains: Chains, skeleton: Skeleton, gaps: Gaps) ->
 
 
 def _strokes(xy: Points, chains: Chains, skeleton: Skeleton, own: list[int],
-             bridges: list[_Bridge], nodes: list[int], crack: int) -> list[Stroke]:
+             bridges: list[_Bridge], nodes: list[int], crack: int,
+             is_map: bool) -> list[Stroke]:
     if not own:  # only a junction was left when its spurs went
         return [Stroke(chains.node_points[nodes[:1]], np.zeros(1, bool),
                        chains.node_depths[nodes[:1]], (False, False))] if nodes else []
     build = _Builder(xy, chains, skeleton, nodes, crack)
     if len(own) == 1:
         return [build.stroke([(own[0], 0)])]
-    if len(own) > _MAX_CHAINS:
-        own = sorted(own, key=lambda c: int(chains.edges[c] - chains.edges[c + 1]))
+    if is_map:
         return [build.stroke([(chain, 0)]) for chain in own]
     main = _longest_way(chains, own, bridges)
     on_main = {chain for chain, _ in main}

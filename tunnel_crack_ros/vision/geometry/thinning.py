@@ -16,6 +16,7 @@ import numpy.typing as npt
 from tunnel_crack_ros.vision.geometry.pieces import Pieces
 
 Indices = npt.NDArray[np.int64]
+_MAX_LAYER = 65535  # what uint16 holds; no frame is that wide
 
 
 @dataclass(frozen=True)
@@ -36,45 +37,56 @@ def thin(pieces: Pieces) -> Skeleton:
     """Thin every piece of a mask; each keeps at least one pixel."""
     pitch = pieces.shape[1] + 2
     # a border of one pixel; np.zeros takes no memory until it is written to
-    flat = np.zeros((pieces.shape[0] + 2) * pitch, np.uint8)
-    depth = np.zeros(flat.size, np.int32)
-    slot = np.zeros(flat.size, np.int32)
+    size = (pieces.shape[0] + 2) * pitch
+    flat, codes = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
+    depth, slot = np.zeros(size, np.uint16), np.zeros(size, np.int32)
     pixels = (pieces.rows + 1) * pitch + pieces.columns + 1
     flat[pixels] = 1
     steps = np.array([-pitch, -pitch + 1, 1, pitch + 1, pitch, pitch - 1, -1, -pitch - 1])
+    around = _codes(flat, pixels, steps)
+    codes[pixels] = around
     # what may go: pixels whose neighbourhood changed in this half step or the one before, as a
     # pixel that stays in one kind of half step may go in the other
-    fresh = pixels[_codes(flat, pixels, steps) != 255]
+    fresh = pixels[around != 255]
     older = fresh[:0]
-    layer, idle, half = 1, 0, 0
+    half_steps, idle = 0, 0
     while idle < 2:
         looked_at = np.concatenate([fresh, older])
-        gone = looked_at[_REMOVABLE[half][_codes(flat, looked_at, steps)]]
+        gone = looked_at[_REMOVABLE[half_steps % 2][codes[looked_at]]]
+        layer = min(1 + half_steps // 2, _MAX_LAYER)
+        half_steps += 1
+        if not gone.size:
+            older, fresh, idle = fresh, fresh[:0], idle + 1
+            continue
+        idle = 0
         flat[gone] = 0
         depth[gone] = layer
-        touched = (gone[:, None] + steps).ravel()
-        touched = touched[flat[touched] != 0]
-        order = np.arange(touched.size, dtype=np.int32)
-        slot[touched] = order  # the last entry of each pixel wins: it is kept once
-        older, fresh = fresh[flat[fresh] != 0], touched[slot[touched] == order]
-        idle = 0 if gone.size else idle + 1
-        layer += half
-        half = 1 - half
+        near = (gone + steps[:, None]).ravel()
+        np.subtract.at(codes, near, np.repeat(_OPPOSITE, gone.size))
+        touched = near[flat[near] != 0]
+        left = fresh[flat[fresh] != 0]
+        # each is kept once: the last entry of a pixel wins
+        order = np.arange(left.size + touched.size, dtype=np.int32)
+        slot[left], slot[touched] = order[:left.size], order[left.size:]
+        older = left[slot[left] == order[:left.size]]
+        fresh = touched[slot[touched] == order[left.size:]]
     kept = np.flatnonzero(flat[pixels])
     there = np.zeros(pieces.count, bool)
     there[pieces.labels[kept]] = True
     if not there.all():  # thinned to nothing: an innermost pixel stands for the piece
         lost = np.flatnonzero(~there[pieces.labels])
-        lost = lost[np.argsort(-depth[pixels[lost]], kind='stable')]
+        lost = lost[np.argsort(-depth[pixels[lost]].astype(np.int32), kind='stable')]
         _, first = np.unique(pieces.labels[lost], return_index=True)
         kept = np.sort(np.concatenate([kept, lost[first]]))
-    around = depth[pixels[kept, None] + steps].max(axis=1, initial=0)
+    deepest = depth[pixels[kept]]
+    for step in steps:
+        np.maximum(deepest, depth[pixels[kept] + step], out=deepest)
     return Skeleton(pieces.rows[kept], pieces.columns[kept], pieces.labels[kept],
-                    np.maximum(around, depth[pixels[kept]]))
+                    deepest.astype(np.int32))
 
 
 def _codes(flat: npt.NDArray[np.uint8], pixels: Indices, steps: Indices) -> npt.NDArray[np.uint8]:
-    """Return one bit for each set neighbour."""
+    """Return one bit for each set neighbour of pixels."""
     codes = flat[pixels + steps[0]]
     for bit in range(1, 8):
         codes |= flat[pixels + steps[bit]] << np.uint8(bit)
@@ -94,4 +106,6 @@ def _removable(half: int) -> npt.NDArray[np.bool_]:
     return (crossings == 1) & (around >= 2) & (around <= 3) & ~guard
 
 
+# bit of a pixel in the code of each of its neighbours: to them it is the opposite one
+_OPPOSITE = np.array([1 << (bit + 4) % 8 for bit in range(8)], np.uint8)
 _REMOVABLE = (_removable(0), _removable(1))
