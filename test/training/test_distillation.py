@@ -9,10 +9,12 @@ import torch
 
 from tunnel_crack_ros.training.deployed_weights import load_deployed
 from tunnel_crack_ros.training.distillation import answer_loss, Distillation, reduced, Teacher
+from tunnel_crack_ros.training.export import export
 from tunnel_crack_ros.training.fit import read_checkpoint, train
 from tunnel_crack_ros.training.models import architecture, Normalise
 from tunnel_crack_ros.training.recipes import OURS
 from tunnel_crack_ros.vision.model import ModelError
+from tunnel_crack_ros.vision.model_card import ModelCard
 from tunnel_crack_ros.vision.model_folder import CLASSIFIER, find_card, SEGMENTER
 
 pytestmark = pytest.mark.training
@@ -72,6 +74,17 @@ def test_stopped_run_goes_on_to_the_same_weights(model: str, teacher: str, drawn
     ours, theirs = (read_checkpoint(tmp_path / run / f'{model}.last.pt')['run']['network']
                     for run in ('whole', 'parts'))
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def test_card_names_the_teacher_and_its_data(drawn_cracks: Path, tmp_path: Path) -> None:
+    """What taught the teacher is training data of the network, too."""
+    recipe = replace(OURS['segmenter'], epochs=1, samples_per_epoch=2, batch_size=2, crop_side=96)
+    best = train(_STUDENT, drawn_cracks, tmp_path, recipe=recipe, teacher=SEGMENTER)
+    card = ModelCard.read(export(best, tmp_path).card)
+    teacher = ModelCard.read(find_card(SEGMENTER))
+    assert card.teacher == teacher.identity
+    names = {each['name'] for each in card.training_data}
+    assert names > {each['name'] for each in teacher.training_data}
 
 
 def test_unfit_teachers_are_refused() -> None:

@@ -52,6 +52,11 @@ class Teacher:
         """Return name and hash."""
         return self._model.card.identity
 
+    @property
+    def training_data(self) -> dict[str, int]:
+        """Return what it was trained on itself: images by source."""
+        return {each['name']: int(each['images']) for each in self._model.card.training_data}
+
     def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Answer for uint8 N x H x W x 3.
 

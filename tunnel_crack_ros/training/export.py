@@ -107,7 +107,7 @@ def export(checkpoint: Path, out: Path, *, frames: Sequence[CrackImage] = (),
         classes=['background', 'crack'], input_size=plan.input_size,
         threshold=round(validation.threshold, 3), peak=round(validation.peak, 3),
         half_scale=half_scale and plan.task == 'segmenter',
-        precision='fp32', version=__version__,
+        precision='fp32', version=__version__, teacher=state.get('teacher', ''),
         training_data=data, licences=licence_summary(data),
         metrics=plain_metrics(validation.metrics), taps=taps))
     difference = compare(network, plan, path, frames)

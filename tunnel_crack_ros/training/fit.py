@@ -113,7 +113,8 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
         state = read_checkpoint(last, model)
         run.load_state_dict(state['run'])
         first_epoch, best_score = state['epoch'], state['best_score']
-    training_data = count_sources(training)
+    # what taught the teacher taught the network too
+    training_data = (taught_by.training_data if taught_by else {}) | count_sources(training)
     total = recipe.epochs * run.steps_per_epoch
     curves = TensorBoardCurves(out / 'tensorboard' / model, first_epoch * run.steps_per_epoch)
     for number in range(first_epoch, recipe.epochs):
@@ -139,6 +140,7 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
             best_score = score
             _save({'model': model, 'network': run.average.module.state_dict(),
                    'validation': validation.to_dict(), 'training_data': training_data,
+                   'teacher': taught_by.identity if taught_by else '',
                    'recipe': _plain(recipe), 'seed': seed, 'epoch': number + 1}, best)
         _save({'model': model, 'run': run.state_dict(), 'epoch': number + 1,
                'best_score': best_score}, last)

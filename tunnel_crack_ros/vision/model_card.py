@@ -46,6 +46,9 @@ class ModelCard:
     half_scale: bool = False
     """Segmenters: the network also sees the frame at half its size, for the inside of wide
     cracks (`segmenter.wide_parts`); costs a quarter more time."""
+    teacher: str = ''
+    """Model whose answers and features were learned beside the labels, `name@hash`; what that was
+    trained on stands among `training_data`."""
     training_data: list[dict[str, Any]] = field(default_factory=list)
     licences: list[dict[str, Any]] = field(default_factory=list)
     """What the licences of the training data allow, one entry a class of licence."""
@@ -100,7 +103,8 @@ class ModelCard:
         :raises CardError: a key is missing or a value does not fit.
         """
         known = {f.name for f in fields(cls)}
-        needed = known - {'peak', 'half_scale', 'training_data', 'licences', 'metrics', 'taps'}
+        needed = known - {'peak', 'half_scale', 'teacher', 'training_data', 'licences', 'metrics',
+                          'taps'}
         missing = sorted(needed - values.keys())
         if missing:
             raise CardError(f"model card lacks {', '.join(missing)}")
@@ -111,8 +115,8 @@ class ModelCard:
         taken['input_size'] = (int(size[0]), int(size[1]))
         taken['threshold'] = float(taken['threshold'])
         taken['peak'] = float(taken.get('peak', 0.0))
-        for key in ('name', 'file', 'sha256', 'version', 'precision'):
-            taken[key] = str(taken[key])
+        for key in ('name', 'file', 'sha256', 'version', 'precision', 'teacher'):
+            taken[key] = str(taken.get(key, ''))
         return cls(**taken)
 
     def write(self, path: Path) -> None:
