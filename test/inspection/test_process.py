@@ -29,6 +29,7 @@ from tunnel_crack_ros.vision import (
     Segmentation,
 )
 from tunnel_crack_ros.vision.frame import rgb_from_compressed
+from tunnel_crack_ros.vision.frame_measures import FrameMeasures
 from tunnel_crack_ros.vision.model_folder import CLASSIFIER, SEGMENTER
 
 run = CliRunner()
@@ -139,8 +140,8 @@ def test_lengths_in_the_tables_are_the_cracks(tmp_path):
     cv2.line(mask, (5, 20), (50, 20), 255, 3)
     segmentation = Segmentation((mask / 255).astype(np.float32), mask, 0.5)
     scale = Scale(2.0, source=ScaleSource.PARAMETER)
-    record = FrameRecord('one', 'left', (1, 2), 'CRACK', 0.9, '', scale,
-                         measure_cracks(segmentation, scale))
+    record = FrameRecord('one', 'left', (1, 2), 'CRACK', 0.9, '',
+                         FrameMeasures(measure_cracks(segmentation, scale), scale))
     summary = ResultFolder(tmp_path).write_tables([record], {'recording': 'x'})
     assert (summary.frames, summary.flagged, summary.cracks) == (1, 1, 1)
     line, = table(tmp_path / 'cracks.csv')
