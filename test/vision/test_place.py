@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tunnel_crack_ros.simulation import render_frames, SimulationSettings, spread_cameras
-from tunnel_crack_ros.simulation.lining import Lining as SimulatedLining
+from tunnel_crack_ros.simulation.lining import tunnel_radius_m
 from tunnel_crack_ros.vision import Segmentation
 from tunnel_crack_ros.vision.frame_measures import Calibration, CameraSensors, measure_frame
 from tunnel_crack_ros.vision.odometry_history import Chainage, OdometryHistory, VehiclePose
@@ -61,7 +61,7 @@ def drive():
     settings = SimulationSettings(
         seed=4, frames=3, cameras=spread_cameras(CAMERAS), crack_density=5.0, unusable_rate=0.0,
         speed=2.0)
-    return settings, SimulatedLining.draw(4, 5.0, 6.0).radius / 1000.0
+    return settings, tunnel_radius_m(settings)
 
 
 def test_cracks_of_a_simulated_tunnel_are_placed_where_they_are(drive):

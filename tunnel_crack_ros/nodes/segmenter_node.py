@@ -38,6 +38,8 @@ from tunnel_crack_ros.vision.odometry_history import OdometryHistory
 from tunnel_crack_ros.vision.overlay import draw_overlay
 from tunnel_crack_ros.vision.segmenter_settings import SegmenterSettings
 
+_SMALL_WAIT = 200   # messages of range and odometry that may wait: half a second of a fast sensor
+
 
 @dataclass(frozen=True)
 class SegmenterParameters(SegmenterSettings, CameraParameters):
@@ -92,10 +94,11 @@ class SegmenterNode(CameraNode):
                 MatchedSubscription(self, CameraInfo, f'{camera}/camera_info',
                                     partial(self._on_camera_info, camera)),
                 MatchedSubscription(self, Range, f'{camera}/range',
-                                    partial(self._on_range, camera)),
+                                    partial(self._on_range, camera), depth=_SMALL_WAIT),
                 MatchedSubscription(self, Image, f'{camera}/depth',
                                     partial(self._on_depth, camera))]
-        self._sensors.append(MatchedSubscription(self, Odometry, 'odometry', self._on_odometry))
+        self._sensors.append(MatchedSubscription(
+            self, Odometry, 'odometry', self._on_odometry, depth=_SMALL_WAIT))
         return model
 
     def _camera_outputs(self, camera: str) -> CameraOutputs:

@@ -122,7 +122,7 @@ def _odometry_topic(bag: Path, found: Sequence[str], wanted: str) -> str:
     """
     if wanted:
         if wanted not in found:
-            raise SourceError(f"{bag}: no odometry topic {wanted}; it has "
+            raise SourceError(f'{bag}: no odometry topic {wanted}; it has '
                               f"{', '.join(found) or 'none'}")
         return wanted
     named = [topic for topic in found if topic.split('/')[-1] in _ODOMETRY_TOPICS]
