@@ -13,8 +13,8 @@ from tunnel_crack_ros.vision.frame import FrameError, pixels_of
 from tunnel_crack_ros.vision.lining_surface import Plane
 
 _FEWEST = 24            # pixels with a depth that a plane is fitted to
-_MOST = 3000            # of them used
-_ROUNDS = 12            # of reweighting
+_MOST = 1200            # of them used
+_ROUNDS = 8             # of reweighting
 _TUKEY = 4.685          # 95 % as efficient as least squares where errors are normal
 _MAD_TO_SIGMA = 1.4826
 _BAND = 0.05            # so far around a crack the lining is looked at, of the frame's width

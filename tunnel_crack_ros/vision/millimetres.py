@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lines of a crack from pixels to the lining: lengths, widths and area in millimetres.
 
-Each vertex of a line is carried to the lining along its ray; so are the two edges of the crack
-beside it and two points half a pixel before and behind it. The width is the distance of the edges
-across the crack's direction on the lining, which under a tilt is not that in the image.
+Every third vertex of a line is carried to the lining along its ray; so are the two edges of the
+crack beside it and two points half a pixel before and behind it. The width is the distance of the
+edges across the crack's direction on the lining, which under a tilt is not that in the image.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tunnel_crack_ros.vision.geometry.lines import Line
 
 Points = npt.NDArray[np.float64]
+_VERTEX_PX = 3      # between the vertices looked at, which are those handed out
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,15 @@ class Millimetres:
     scale: Scale = field(default_factory=Scale)
     """Along the crack: mm of length for a pixel of it."""
     places_m: Points | None = None
-    """Of the main line, N x 3, m, in the optical frame; None without a calibration."""
+    """Of the main line's `vertices_of`, K x 3, m, optical frame; None without a calibration."""
     plan_m: Points | None = None
-    """Of the main line, N x 2, m: along the tunnel and around it (see Lining.plan)."""
+    """Of the same, K x 2, m: along the tunnel and around it (see Lining.plan)."""
     plan_sigma_m: tuple[float, float] = (math.nan, math.nan)
+
+
+def vertices_of(count: int) -> npt.NDArray[np.int64]:
+    """Return which of a line's points, 1 px apart, are handed out: every third and the last."""
+    return np.unique(np.append(np.arange(0, count - 1, _VERTEX_PX), count - 1))
 
 
 def in_millimetres(lines: Sequence[Line], scale: Scale | Lining) -> Millimetres:
@@ -77,7 +83,7 @@ def _on_lining(lines: Sequence[Line], lining: Lining) -> Millimetres:
     sizes = np.array([_sizes(lines, seen.along, seen.across)[::2] for seen in shifted]
                      or np.empty((0, 2)))
     off = np.sqrt(np.nansum((sizes - (length, width)) ** 2, axis=0))
-    main = slice(0, len(lines[0].points))
+    main = slice(0, samples.begins[1])
     plan = lining.plan(best.places[main])
     moved = np.array([lining.plan(seen.places[main].mean(axis=0)[None], view)[0]
                       for seen, view in zip(shifted, lining.shifted)] or np.empty((0, 2)))
@@ -86,7 +92,9 @@ def _on_lining(lines: Sequence[Line], lining: Lining) -> Millimetres:
     pixels = sum(line.length for line in lines)
     return Millimetres(
         length, math.hypot(length_sigma, off[0]), width, math.hypot(width_sigma, off[1]),
-        best.widths, best.area_factor,
+        [line.widths * np.interp(np.arange(len(line.points)), vertices, factors)
+         for line, vertices, factors in zip(lines, samples.vertices, best.factors)],
+        best.area_factor,
         Scale(length / pixels, float(off[0]) / pixels, lining.source),
         best.places[main] if lining.camera.calibrated else None, plan,
         (float(away[0]), float(away[1])))
@@ -114,13 +122,17 @@ class _Seen:
     """Of every line, mm of length for a pixel."""
     across: list[float]
     """Of every line, mm of mean width for a pixel."""
-    widths: list[Points]
+    factors: list[Points]
+    """Of every line's vertices, mm of width for a pixel."""
     area_factor: float
 
 
 @dataclass(frozen=True)
 class _Samples:
     """Rays to what is looked at: vertices, both edges, and a little before and behind."""
+
+    vertices: list[npt.NDArray[np.int64]]
+    """Of every line, see vertices_of."""
 
     rays: Points
     """5 N x 3."""
@@ -135,10 +147,14 @@ class _Samples:
 
     @classmethod
     def of(cls, lines: Sequence[Line], lining: Lining) -> _Samples:
-        begins = [0, *np.cumsum([len(line.points) for line in lines]).tolist()]
-        points = np.concatenate([line.points for line in lines])
-        widths = np.concatenate([line.widths for line in lines])
-        ways = np.concatenate([_directions(line.points) for line in lines])
+        vertices = [vertices_of(len(line.points)) for line in lines]
+        begins = [0, *np.cumsum([len(own) for own in vertices]).tolist()]
+
+        def picked(values: Sequence[Points]) -> Points:
+            return np.concatenate([value[own] for value, own in zip(values, vertices)])
+        points = picked([line.points for line in lines])
+        widths = picked([line.widths for line in lines])
+        ways = picked([_directions(line.points) for line in lines])
         normals = np.column_stack([-ways[:, 1], ways[:, 0]])
         steps = np.hypot(*np.diff(points, axis=0).T)
         steps[np.array(begins[1:-1], int) - 1] = 0.0
@@ -148,7 +164,7 @@ class _Samples:
         beside = normals * widths[:, None] / 2
         rays = lining.camera.rays(np.concatenate([
             points, points + beside, points - beside, points + ways / 2, points - ways / 2]))
-        return cls(rays, widths, weights, begins, steps)
+        return cls(vertices, rays, widths, weights, begins, steps)
 
     def seen(self, view: View) -> _Seen:
         """Look at the samples in one view."""
@@ -169,7 +185,7 @@ class _Samples:
             metric = weights * size[own]
             across.append(float(metric @ widths[own] / metric.sum())
                           / float(weights @ self.widths[own] / weights.sum()))
-            factors.append(widths[own])
+            factors.append(widths[own] / self.widths[own])
         return _Seen(places, along, across, factors,
                      1e6 * float(self.weights @ area / (self.weights @ self.widths)))
 

@@ -16,13 +16,12 @@ from tunnel_crack_ros.vision.geometry.pieces import find_pieces, Pieces
 from tunnel_crack_ros.vision.geometry.strokes import find_networks, Gaps, Network, Stroke
 from tunnel_crack_ros.vision.geometry.thinning import thin
 from tunnel_crack_ros.vision.lining import Lining
-from tunnel_crack_ros.vision.millimetres import in_millimetres, Millimetres
+from tunnel_crack_ros.vision.millimetres import in_millimetres, Millimetres, vertices_of
 from tunnel_crack_ros.vision.scale import Scale
 from tunnel_crack_ros.vision.segmenter import Segmentation
 
 _BRANCHED = 0.5      # branches longer than this share of the main line: branched
 _MAX_LINES = 500    # lines of a frame that are measured to a fraction of a pixel, longest first
-_VERTEX_PX = 3       # between the vertices handed out
 _SMOOTH_PX = 5       # widths are averaged over so many px before the largest is taken
 _MIN_POINTS = 6      # shorter lines have no direction to sample across
 
@@ -124,7 +123,7 @@ def _crack(network: Network, lines: list[Line], facts: _Facts, scale: Scale | Li
                                 for share, line in zip(shares, lines)))
     length_sigma = math.sqrt(sum(line.length_sigma ** 2 for line in lines))
     orientation = _orientation(main)
-    vertices = _vertices(main)
+    vertices = vertices_of(len(main.points))
     crack = Crack(
         id=0,
         confidence=float(np.clip(facts.confidences[network.pieces].sum() / area, 0.0, 1.0)),
@@ -166,8 +165,8 @@ def _with_millimetres(crack: Crack, metric: Millimetres, lines: list[Line],
         area_mm2=crack.area_px * metric.area_factor,
         widths_mm=np.where(lines[0].widths[vertices] >= crack.width_floor_px * 0.999, main,
                            np.nan).astype(np.float32),
-        places_m=None if metric.places_m is None else metric.places_m[vertices].astype(np.float32),
-        plan_m=None if metric.plan_m is None else metric.plan_m[vertices],
+        places_m=None if metric.places_m is None else metric.places_m.astype(np.float32),
+        plan_m=metric.plan_m,
         plan_sigma_m=metric.plan_sigma_m)
 
 
@@ -194,11 +193,6 @@ def _running_mean(line: Line) -> npt.NDArray[np.float64]:
 def _percentile_95(values: npt.NDArray[np.float64]) -> float:
     place = int(0.95 * (values.size - 1))
     return float(np.partition(values, place)[place])
-
-
-def _vertices(line: Line) -> npt.NDArray[np.int64]:
-    last = len(line.points) - 1
-    return np.unique(np.append(np.arange(0, last, _VERTEX_PX), last))
 
 
 def _orientation(line: Line) -> float:
