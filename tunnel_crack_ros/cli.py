@@ -98,6 +98,9 @@ def process(
                 bars.update(classifying, completed=done.frames, total=max(done.of, done.frames))
                 bars.update(segmenting, completed=done.flagged, total=done.flagged or None)
             summary = inspect(source, out, inspector, show)
+    for note, count in summary.notes.items():
+        console.print(f'[yellow]warning:[/yellow] {escape(note)} ({count} frames)',
+                      soft_wrap=True)
     if as_json:
         print((out / 'cracks.json').read_text())
         return

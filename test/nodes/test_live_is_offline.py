@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same bag through the live segmenter and through `tunnel_crack process` gives the same."""
 
+import csv
 import json
 import math
 
@@ -132,6 +133,11 @@ def test_what_is_below_the_floor_has_no_width_in_any_result(live, offline):
     for crack in thin:      # the simulator draws about 1 mm to a pixel
         assert crack['width_mean_mm'] is None
         assert crack['width_floor_mm'] > 0.9 * FLOOR_PX
+    with (out / 'cracks.csv').open(newline='') as file:
+        lines = list(csv.DictReader(file))
+    for line in lines:
+        assert (line['width_mean_mm'] == '') == (float(line['width_mean_px']) < FLOOR_PX * 0.999)
+        assert float(line['width_floor_mm']) > 0.9 * FLOOR_PX
     for feature in json.loads((out / 'cracks.geojson').read_text())['features']:
         properties = feature['properties']
         assert properties['plan'] == 'tunnel' and properties['unit'] == 'm'

@@ -11,6 +11,9 @@ from dataclasses import dataclass, replace
 import math
 
 import cv2
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 import numpy as np
 import pytest
 
@@ -259,6 +262,39 @@ def test_below_the_floor_there_is_no_width_but_the_floor_on_the_lining():
     # 3 px across a lining turned by 0.6: more than 3 px head on
     assert crack.width_floor_mm == pytest.approx(3 * 1200 / FOCAL / math.cos(0.6), rel=0.05)
     assert math.isfinite(crack.length_mm)
+
+
+@given(arrays(np.bool_, st.tuples(st.integers(1, 24), st.integers(1, 24))),
+       st.sampled_from(['plane', 'cylinder', 'depth', 'distorted']))
+@settings(deadline=None, max_examples=60)
+def test_any_mask_gets_its_numbers_on_any_lining(mask, kind):
+    height, width = mask.shape
+    camera = Camera(40.0, 41.0, 11.0, 9.0, width, height,
+                    (-0.2, 0.05, 0.0, 0.0) if kind == 'distorted' else ())
+    rules = LiningRules(distance_sigma_m=0.01, focal_sigma=0.01, tilt_ahead=0.4, tilt_around=-0.3,
+                        tilt_sigma=0.01, radius_m=2.0 if kind == 'cylinder' else 0.0)
+    depth = DepthImage(np.full((height, width), 1.5, np.float32)) if kind == 'depth' else None
+    lining, _ = see_lining(camera, (width, height), rules, range_m=1.5, depth=depth)
+    segmentation = Segmentation(mask.astype(np.float32), mask.astype(np.uint8) * 255, 0.5)
+    for crack in measure_cracks(segmentation, lining):
+        assert crack.resolved == math.isfinite(crack.width_mean_mm)
+        for name in ('length_mm', 'length_sigma_mm', 'width_sigma_mm', 'width_floor_mm',
+                     'area_mm2', 'mm_per_px'):
+            assert math.isfinite(getattr(crack, name)) and getattr(crack, name) > 0.0
+        assert np.isfinite(crack.places_m).all() and np.isfinite(crack.plan_m).all()
+        assert len(crack.places_m) == len(crack.plan_m) == len(crack.centre_line) \
+            == len(crack.widths_mm)
+
+
+def test_a_crack_beyond_the_lining_has_no_millimetres():
+    """Tilted by 69 degrees, the right of the picture never meets the wall."""
+    rules = LiningRules(tilt_ahead=1.2, tilt_sigma=0.01)
+    camera = replace(CAMERA, fx=150.0, fy=150.0)
+    lining, _ = see_lining(camera, SIZE, rules, range_m=1.0)
+    crack, = measure_cracks(Scene().segmentation(), lining)
+    assert not crack.scale.known and crack.length_px > 100.0
+    assert all(map(math.isnan, (crack.length_mm, crack.width_mean_mm, crack.area_mm2)))
+    assert crack.places_m is None and crack.widths_mm is None
 
 
 def case(kind: str, rng) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 """Chainage from odometry, at the time of a frame."""
 
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ SECOND = 1_000_000_000
 
 
 def pose(seconds, x, y=0.0, *, speed=1.0, yaw=0.0, sigma=0.02, cov=None):
-    return VehiclePose(
+    return VehiclePose.of(
         round(seconds * SECOND), (x, y, 0.0), (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2)),
         speed, np.diag([sigma ** 2, (3 * sigma) ** 2, 9, 9, 9, 9]).ravel() if cov is None else cov)
 
@@ -86,10 +87,9 @@ def test_clocks_that_differ_spread_what_was_driven():
     assert found.sigma_m == pytest.approx(math.hypot(0.02, 0.15))
 
 
-@pytest.mark.parametrize('cov', [np.zeros(36), np.full(36, np.nan), np.diag([-1.0] * 6).ravel(),
-                                 ()])
+@pytest.mark.parametrize('cov', [np.zeros(36), np.full(36, np.nan), np.diag([-1.0] * 6).ravel()])
 def test_a_covariance_that_is_not_known_gives_no_sigma(cov):
-    found = history(pose(1.0, 7.0, cov=tuple(cov))).at(SECOND, ChainageRules())
+    found = history(pose(1.0, 7.0, cov=cov)).at(SECOND, ChainageRules())
     assert found.metres == 7.0 and math.isnan(found.sigma_m)
 
 
@@ -97,6 +97,21 @@ def test_poses_that_are_no_numbers_or_have_no_stamp_tell_nothing():
     made = history(pose(1.0, math.nan), pose(0.0, 3.0), pose(1.1, 4.0, speed=math.nan))
     assert math.isnan(made.at(SECOND, ChainageRules()).metres)
     assert made.at(round(1.2 * SECOND), ChainageRules()).metres == pytest.approx(4.0)
+
+
+def test_poses_come_while_another_thread_asks():
+    made, rules = history(pose(1.0, 0.0)), ChainageRules(DISTANCE)
+    found = []
+
+    def ask():
+        while len(made._poses) < 4000:
+            found.append(made.at(round(1.0 * SECOND), rules).metres)
+    asking = threading.Thread(target=ask)
+    asking.start()
+    for i in range(1, 4100):
+        made.add(pose(1.0 + 0.01 * i, 0.01 * i))
+    asking.join()
+    assert found and set(found) == {0.0}
 
 
 def test_a_long_drive_keeps_its_distance_and_forgets_its_beginning():

@@ -73,7 +73,7 @@ def test_cracks_of_a_simulated_tunnel_are_placed_where_they_are(drive):
     odometry, checked, cameras = OdometryHistory(), 0, set()
     for index in range(8):
         seconds = index * 0.2
-        odometry.add(VehiclePose(
+        odometry.add(VehiclePose.of(
             simulation.start_time * 10**9 + round(seconds * 1e9),
             (simulation.start_chainage + simulation.speed * seconds, 0.0, 0.0), (0, 0, 0, 1.0),
             simulation.speed, np.diag([1e-4] * 6).ravel()))
@@ -118,7 +118,8 @@ def test_one_sigma_of_a_place_holds_the_truth_as_often_as_it_says(drive):
 
     def placed(settings, x):
         odometry = OdometryHistory()
-        odometry.add(VehiclePose(10**9, (x, 0, 0), (0, 0, 0, 1), 0.0, np.diag([1e-4] * 6).ravel()))
+        odometry.add(VehiclePose.of(
+            10**9, (x, 0, 0), (0, 0, 0, 1), 0.0, np.diag([1e-4] * 6).ravel()))
         sensors = CameraSensors(Calibration(
             k=(focal, 0, 255.5, 0, focal, 187.0, 0, 0, 1), width=512, height=375))
         found = measure_frame(segmentation, sensors.at(10**9, '', odometry),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 import csv
 from dataclasses import dataclass, field
@@ -67,6 +68,8 @@ class Summary:
     cracks: int
     longest: Crack | None
     widest: Crack | None
+    notes: dict[str, int] = field(default_factory=dict)
+    """What was wrong with calibration or depth, and in how many frames."""
 
     def sentence(self) -> str:
         """Say it in one line."""
@@ -134,7 +137,8 @@ def summarise(records: Sequence[FrameRecord]) -> Summary:
         len(records), verdicts.count(Label.CRACK.name), verdicts.count(Label.UNKNOWN.name),
         verdicts.count('UNREADABLE'), len(cracks),
         max(cracks, key=lambda c: c.length_px, default=None),
-        max(cracks, key=lambda c: c.width_mean_px, default=None))
+        max(cracks, key=lambda c: c.width_mean_px, default=None),
+        dict(Counter(record.measures.note for record in records if record.measures.note)))
 
 
 def _crack_row(record: FrameRecord, crack: Crack) -> list[Any]:

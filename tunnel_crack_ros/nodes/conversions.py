@@ -179,9 +179,9 @@ def depth_from_msg(image: Image) -> RecordedDepth:
 def pose_from_msg(odometry: Odometry) -> VehiclePose:
     """Return where odometry says that the vehicle is."""
     place, turn = odometry.pose.pose.position, odometry.pose.pose.orientation
-    return VehiclePose(
+    return VehiclePose.of(
         stamp_ns(odometry.header), (place.x, place.y, place.z), (turn.x, turn.y, turn.z, turn.w),
-        odometry.twist.twist.linear.x, tuple(odometry.pose.covariance))
+        odometry.twist.twist.linear.x, odometry.pose.covariance)
 
 
 def stamp_ns(header: Header) -> int:

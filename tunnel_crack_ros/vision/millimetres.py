@@ -82,13 +82,13 @@ def _on_lining(lines: Sequence[Line], lining: Lining) -> Millimetres:
     shifted = [samples.seen(view) for view in lining.shifted]
     sizes = np.array([_sizes(lines, seen.along, seen.across)[::2] for seen in shifted]
                      or np.empty((0, 2)))
-    off = np.sqrt(np.nansum((sizes - (length, width)) ** 2, axis=0))
+    off = np.sqrt(np.sum((sizes - (length, width)) ** 2, axis=0))
     main = slice(0, samples.begins[1])
     plan = lining.plan(best.places[main])
     moved = np.array([lining.plan(seen.places[main].mean(axis=0)[None], view)[0]
                       for seen, view in zip(shifted, lining.shifted)] or np.empty((0, 2)))
     middle = lining.plan(best.places[main].mean(axis=0)[None])[0]
-    away = np.sqrt(np.nansum((moved - middle) ** 2, axis=0))
+    away = np.sqrt(np.sum((moved - middle) ** 2, axis=0))
     pixels = sum(line.length for line in lines)
     return Millimetres(
         length, math.hypot(length_sigma, off[0]), width, math.hypot(width_sigma, off[1]),

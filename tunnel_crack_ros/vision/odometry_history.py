@@ -7,8 +7,7 @@ from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 import math
-
-import numpy as np
+import threading
 
 AXIS, DISTANCE = 'axis', 'distance'
 CHAINAGE_FROM = (AXIS, DISTANCE)
@@ -51,8 +50,20 @@ class VehiclePose:
     """Quaternion x, y, z, w."""
     speed: float
     """Ahead, m/s."""
-    covariance: Sequence[float]
-    """Of the pose, 6 x 6 by rows, m^2 and rad^2; a variance <= 0: not known."""
+    covariance: tuple[float, float, float]
+    """Of x, of x with y, of y, m^2; variances <= 0: not known."""
+
+    @classmethod
+    def of(cls, stamp_ns: int, position: Sequence[float], orientation: Sequence[float],
+           speed: float, covariance: Sequence[float]) -> VehiclePose:
+        """Make a pose from the fields of a message.
+
+        :param covariance: of the pose, 6 x 6 by rows.
+        """
+        x, y, z = map(float, position)
+        turn_x, turn_y, turn_z, turn_w = map(float, orientation)
+        return cls(stamp_ns, (x, y, z), (turn_x, turn_y, turn_z, turn_w), float(speed),
+                   (float(covariance[0]), float(covariance[1]), float(covariance[7])))
 
     @property
     def is_valid(self) -> bool:
@@ -68,17 +79,23 @@ class VehiclePose:
 
 
 class OdometryHistory:
-    """The latest poses of the vehicle, by the stamp of their header."""
+    """The latest poses of the vehicle, by the stamp of their header; for several threads."""
 
     def __init__(self) -> None:
         """Start with none."""
+        self._lock = threading.Lock()
         self._poses: list[tuple[int, VehiclePose]] = []
         self._ways: dict[int, float] = {}   # travelled up to a stamp, m
 
     def add(self, pose: VehiclePose) -> None:
         """Take a pose; one that is no number, or without a stamp, tells nothing."""
-        if not pose.is_valid or pose.stamp_ns in self._ways:
+        if not pose.is_valid:
             return
+        with self._lock:
+            if pose.stamp_ns not in self._ways:
+                self._insert(pose)
+
+    def _insert(self, pose: VehiclePose) -> None:
         place = bisect_right(self._poses, pose.stamp_ns, key=lambda entry: entry[0])
         insort(self._poses, (pose.stamp_ns, pose), key=lambda entry: entry[0])
         for i in range(place, len(self._poses)):    # one, unless it came late
@@ -96,21 +113,23 @@ class OdometryHistory:
         Between two poses by a straight line; after the last one by its speed, for half a second,
         with a sigma of half of what was driven since.
         """
-        place = bisect_right(self._poses, stamp_ns, key=lambda entry: entry[0])
-        if stamp_ns <= 0 or place == 0:
-            return Chainage()
-        before = self._poses[place - 1][1]
+        with self._lock:
+            place = bisect_right(self._poses, stamp_ns, key=lambda entry: entry[0])
+            if stamp_ns <= 0 or place == 0:
+                return Chainage()
+            before = self._poses[place - 1][1]
+            after = self._poses[place][1] if place < len(self._poses) else None
+            first, last = (math.nan if pose is None else self._metres(pose, rules)
+                           for pose in (before, after))
         seconds = (stamp_ns - before.stamp_ns) / 1e9
-        first, spread, speed = self._metres(before, rules), _variance(before, rules), before.speed
+        spread, speed = _variance(before, rules), before.speed
         if not math.isfinite(speed):
             speed = 0.0
-        after = self._poses[place][1] if place < len(self._poses) else None
         if stamp_ns - before.stamp_ns > _MAX_AGE_NS:
             return Chainage()
         if after is not None and after.stamp_ns - stamp_ns <= _MAX_AGE_NS:
             gap = (after.stamp_ns - before.stamp_ns) / 1e9
             share = seconds / gap
-            last = self._metres(after, rules)
             metres = first + share * (last - first)
             spread += share * (_variance(after, rules) - spread)
             speed, guessed = (last - first) / gap, 0.0
@@ -141,10 +160,8 @@ def _way(before: VehiclePose, after: VehiclePose) -> float:
 
 def _variance(pose: VehiclePose, rules: ChainageRules) -> float:
     """Return the variance along the tunnel, m^2; NaN: not known."""
-    if len(pose.covariance) != 36:
-        return math.nan
-    matrix = np.array(pose.covariance, float).reshape(6, 6)[:2, :2]
-    way = pose.ahead() if rules.source == DISTANCE else (
+    along, across = pose.ahead() if rules.source == DISTANCE else (
         math.cos(rules.axis_heading), math.sin(rules.axis_heading))
-    variance = float(np.array(way) @ matrix @ np.array(way))
+    xx, xy, yy = pose.covariance
+    variance = along * along * xx + 2.0 * along * across * xy + across * across * yy
     return variance if math.isfinite(variance) and variance > 0.0 else math.nan

@@ -166,9 +166,9 @@ def _range(found: Any) -> tuple[float, float]:
 
 def _pose(odometry: Any) -> VehiclePose:
     place, turn = odometry.pose.pose.position, odometry.pose.pose.orientation
-    return VehiclePose(
+    return VehiclePose.of(
         _stamp_ns(odometry), (place.x, place.y, place.z), (turn.x, turn.y, turn.z, turn.w),
-        odometry.twist.twist.linear.x, odometry.pose.covariance.tolist())
+        odometry.twist.twist.linear.x, odometry.pose.covariance)
 
 
 def _depth(image: Any) -> DepthImage:
