@@ -252,6 +252,17 @@ def test_a_plain_scale_and_a_lining_seen_head_on_say_the_same():
     assert seen.places_m is None and plain.places_m is None     # nobody knows the camera
 
 
+def test_the_networks_own_error_of_widths_is_part_of_their_sigma():
+    scene = Scene(around=0.6, direction=0.0)
+    lining, _ = see_lining(CAMERA, SIZE, scene.rules(), range_m=scene.distance)
+    crack, = measure_cracks(scene.segmentation(), lining, MeasureRules(mask_sigma_px=2.0))
+    plain, = measure_cracks(scene.segmentation(), lining)
+    assert crack.width_sigma_px == pytest.approx(math.hypot(2.0, plain.width_sigma_px))
+    # 2 px across the tilt
+    assert crack.width_sigma_mm == pytest.approx(2 * 1200 / FOCAL / math.cos(0.6), rel=0.05)
+    assert crack.length_sigma_mm == plain.length_sigma_mm
+
+
 def test_below_the_floor_there_is_no_width_but_the_floor_on_the_lining():
     scene = Scene(around=0.6, direction=0.0, width=0.006)
     lining, _ = see_lining(CAMERA, SIZE, scene.rules(), range_m=scene.distance)

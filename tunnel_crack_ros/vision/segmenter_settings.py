@@ -62,6 +62,9 @@ class SegmenterSettings:
         live=True)
     resolvable_px: float = parameter(
         1.0, 'Widths below this are not given in mm, px', low=0.0, high=20.0, live=True)
+    mask_sigma_px: float = parameter(
+        2.0, "Standard deviation of the width of the network's cracks against the true ones, px; "
+             'part of the sigma of widths', low=0.0, high=20.0, live=True)
     tilt_ahead: list[float] = parameter(
         [0.0], "How far each camera looks ahead, off the lining's normal, rad; < 0: back",
         low=-1.2, high=1.2, live=True)
@@ -120,7 +123,8 @@ class SegmenterSettings:
             for values in lists)
         return CameraSettings(
             MeasureRules(axis, self.longitudinal_below, self.circumferential_above,
-                         Gaps(self.bridge_gap_px, self.bridge_angle), self.resolvable_px),
+                         Gaps(self.bridge_gap_px, self.bridge_angle), self.resolvable_px,
+                         self.mask_sigma_px),
             LiningRules(self.mm_per_px, self.mm_per_px_sigma, self.lining_distance_m,
                         self.distance_sigma_m, self.focal_sigma, axis, ahead, around,
                         self.tilt_sigma, self.tunnel_radius_m),

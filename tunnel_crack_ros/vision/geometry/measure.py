@@ -40,6 +40,8 @@ class MeasureRules:
     """Gaps that are bridged."""
     resolvable_px: float = 1.0
     """Narrower cracks get no width in mm, px."""
+    mask_sigma_px: float = 0.0
+    """Standard deviation of how much wider the confidence map is than the crack, px."""
 
 
 def measure_cracks(segmentation: Segmentation, scale: Scale | Lining | None = None,
@@ -140,15 +142,18 @@ def _crack(network: Network, lines: list[Line], facts: _Facts, scale: Scale | Li
         kind=_kind(lines, orientation, rules),
         touches_border=left == 0 or top == 0 or right == width or bottom == height,
         length_sigma_px=length_sigma,
-        width_sigma_px=width_sigma,
+        width_sigma_px=math.hypot(width_sigma, rules.mask_sigma_px),
         width_floor_px=rules.resolvable_px)
     metric = in_millimetres(lines, scale)
-    return crack if not metric.scale.known else _with_millimetres(crack, metric, lines, vertices)
+    if not metric.scale.known:
+        return crack
+    return _with_millimetres(crack, metric, lines, vertices, rules.mask_sigma_px)
 
 
 def _with_millimetres(crack: Crack, metric: Millimetres, lines: list[Line],
-                      vertices: npt.NDArray[np.int64]) -> Crack:
+                      vertices: npt.NDArray[np.int64], mask_sigma_px: float) -> Crack:
     """Add the measures on the lining; widths below what can be resolved get none."""
+    across = metric.width_mean / crack.width_mean_px
     widths = np.concatenate([_running_mean(replace(line, widths=mm))
                              for line, mm in zip(lines, metric.widths)])
 
@@ -160,8 +165,8 @@ def _with_millimetres(crack: Crack, metric: Millimetres, lines: list[Line],
         width_mean_mm=resolved(metric.width_mean, crack.width_mean_px),
         width_p95_mm=resolved(_percentile_95(widths), crack.width_p95_px),
         width_max_mm=resolved(float(widths.max()), crack.width_max_px),
-        width_sigma_mm=metric.width_sigma,
-        width_floor_mm=crack.width_floor_px * metric.width_mean / crack.width_mean_px,
+        width_sigma_mm=math.hypot(metric.width_sigma, mask_sigma_px * across),
+        width_floor_mm=crack.width_floor_px * across,
         area_mm2=crack.area_px * metric.area_factor,
         widths_mm=np.where(lines[0].widths[vertices] >= crack.width_floor_px * 0.999, main,
                            np.nan).astype(np.float32),
