@@ -20,7 +20,9 @@ import pytest
 from tunnel_crack_ros.vision import measure_cracks, MeasureRules, Scale, ScaleSource, Segmentation
 from tunnel_crack_ros.vision.camera import Camera
 from tunnel_crack_ros.vision.depth import DepthImage
+from tunnel_crack_ros.vision.geometry.lines import Line
 from tunnel_crack_ros.vision.lining import LiningRules, see_lining
+from tunnel_crack_ros.vision.millimetres import in_millimetres
 
 SIZE = (360, 270)
 FOCAL = 420.0
@@ -306,6 +308,20 @@ def test_a_crack_beyond_the_lining_has_no_millimetres():
     assert not crack.scale.known and crack.length_px > 100.0
     assert all(map(math.isnan, (crack.length_mm, crack.width_mean_mm, crack.area_mm2)))
     assert crack.places_m is None and crack.widths_mm is None
+
+
+def test_lines_that_are_only_counted_take_the_main_lines_scale():
+    course = np.column_stack([np.linspace(50.0, 250.0, 201), np.full(201, 130.0)])
+    main = Line(course, np.full(201, 4.0), np.ones(201, bool), 200.0, 0.5, 4.0, 0.1)
+    counted = Line(np.zeros((30, 2)), np.full(30, 2.0), np.zeros(30, bool), 90.0, 2.0, 2.0, 0.5)
+    lining, _ = see_lining(CAMERA, SIZE, LiningRules(tilt_ahead=0.5), range_m=1.2)
+    alone, both = in_millimetres([main], lining), in_millimetres([main, counted], lining)
+    assert both.length == pytest.approx(alone.length * 290.0 / 200.0)
+    assert both.width_mean == pytest.approx(
+        (200.0 * alone.width_mean + 90.0 * alone.width_mean / 2) / 290.0)
+    assert both.widths[1] == pytest.approx(np.full(30, alone.width_mean / 2))
+    assert both.area_factor == pytest.approx(alone.area_factor)
+    assert np.array_equal(both.places_m, alone.places_m)
 
 
 def case(kind: str, rng) -> tuple[float, float]:

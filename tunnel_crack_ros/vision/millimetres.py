@@ -74,13 +74,13 @@ def _evenly(lines: Sequence[Line], scale: Scale) -> Millimetres:
 
 
 def _on_lining(lines: Sequence[Line], lining: Lining) -> Millimetres:
-    samples = _Samples.of(lines, lining)
+    samples = _Samples.of([line for line in lines if _has_course(line)], lining)
     best = samples.seen(lining.best)
     if not np.isfinite(best.places).all():
         return Millimetres()    # part of it lies beyond the lining
-    length, length_sigma, width, width_sigma = _sizes(lines, best.along, best.across)
+    length, length_sigma, width, width_sigma = _sizes(lines, *best.of_all(lines))
     shifted = [samples.seen(view) for view in lining.shifted]
-    sizes = np.array([_sizes(lines, seen.along, seen.across)[::2] for seen in shifted]
+    sizes = np.array([_sizes(lines, *seen.of_all(lines))[::2] for seen in shifted]
                      or np.empty((0, 2)))
     off = np.sqrt(np.sum((sizes - (length, width)) ** 2, axis=0))
     main = slice(0, samples.begins[1])
@@ -92,9 +92,7 @@ def _on_lining(lines: Sequence[Line], lining: Lining) -> Millimetres:
     pixels = sum(line.length for line in lines)
     return Millimetres(
         length, math.hypot(length_sigma, off[0]), width, math.hypot(width_sigma, off[1]),
-        [line.widths * np.interp(np.arange(len(line.points)), vertices, factors)
-         for line, vertices, factors in zip(lines, samples.vertices, best.factors)],
-        best.area_factor,
+        samples.widths_mm(lines, best), best.area_factor,
         Scale(length / pixels, float(off[0]) / pixels, lining.source),
         best.places[main] if lining.camera.calibrated else None, plan,
         (float(away[0]), float(away[1])))
@@ -125,6 +123,13 @@ class _Seen:
     factors: list[Points]
     """Of every line's vertices, mm of width for a pixel."""
     area_factor: float
+
+    def of_all(self, lines: Sequence[Line]) -> tuple[list[float], list[float]]:
+        """Return `along` and `across` of lines without a course, too: as of the main line."""
+        along, across = iter(self.along), iter(self.across)
+        known = [_has_course(line) for line in lines]
+        return ([next(along) if own else self.along[0] for own in known],
+                [next(across) if own else self.across[0] for own in known])
 
 
 @dataclass(frozen=True)
@@ -166,6 +171,12 @@ class _Samples:
             points, points + beside, points - beside, points + ways / 2, points - ways / 2]))
         return cls(vertices, rays, widths, weights, begins, steps)
 
+    def widths_mm(self, lines: Sequence[Line], seen: _Seen) -> list[Points]:
+        """Return the widths at all points of all lines, mm."""
+        own = iter(zip(self.vertices, seen.factors))
+        return [line.widths * (np.interp(np.arange(len(line.points)), *next(own))
+                               if _has_course(line) else seen.across[0]) for line in lines]
+
     def seen(self, view: View) -> _Seen:
         """Look at the samples in one view."""
         places, left, right, behind, before = view.meet(self.rays).reshape(5, -1, 3)
@@ -188,6 +199,11 @@ class _Samples:
             factors.append(widths[own] / self.widths[own])
         return _Seen(places, along, across, factors,
                      1e6 * float(self.weights @ area / (self.weights @ self.widths)))
+
+
+def _has_course(line: Line) -> bool:
+    """Return whether a line's points are places: a crowd of branches is counted, not followed."""
+    return len(line.points) == 1 or bool(np.ptp(line.points, axis=0).any())
 
 
 def _directions(points: Points) -> Points:
