@@ -43,6 +43,15 @@ def test_the_segmenters_section_wins_over_that_of_all_and_the_command_over_both(
     assert read_parameters(file, {'mm_per_px': 0.0}).settings.mm_per_px == 0.0
 
 
+@pytest.mark.parametrize('name', ['segmenter', '/segmenter', '/tunnel/segmenter'])
+def test_the_node_may_be_named_as_in_ros_and_others_told_things_of_their_own(tmp_path, name):
+    file = tmp_path / 'own.yaml'
+    file.write_text(yaml.safe_dump({
+        name: {'ros__parameters': {'mm_per_px': 0.7}},
+        '/**': {'ros__parameters': {'max_blur': 0.2, 'mm_per_px': 0.1, 'min_area_px': 5}}}))
+    assert read_parameters(file).settings == SegmenterSettings(mm_per_px=0.7, min_area_px=5)
+
+
 @pytest.mark.parametrize(('segmenter', 'message'), [
     ({'mm_per_pixel': 1.0}, "own.yaml: unknown parameter 'mm_per_pixel', expected one of max_pix"),
     ({'mm_per_px': -1.0}, "own.yaml: parameter 'mm_per_px' is -1.0, expected 0..1000"),

@@ -13,7 +13,7 @@ import yaml
 from tunnel_crack_ros.vision.segmenter_settings import SegmenterSettings
 from tunnel_crack_ros.vision.settings import reason_to_refuse
 
-SECTIONS = ('/**', '/**/segmenter')
+OF_ALL, SEGMENTER = '/**', 'segmenter'      # sections: of all nodes; of a node, last part of name
 OF_NODES = ('transport', 'providers', 'require_gpu', 'threads', 'queue_depth', 'autostart',
             'use_sim_time')
 """Parameters that a node needs and a recording does not."""
@@ -75,16 +75,20 @@ def _read(path: Path) -> dict[str, Any]:
         raise ParameterFileError(f'{path}: cannot be read: {error}'.replace('\n', ' ')) from error
     if not isinstance(content, dict):
         raise ParameterFileError(f'{path}: no sections, expected /** or /**/segmenter')
+    # as ROS does it: what stands in the section of the node wins
+    sections = [name for name in content if name == OF_ALL] + [
+        name for name in content if str(name).split('/')[-1] == SEGMENTER]
+    if not sections:
+        raise ParameterFileError(f"{path}: has sections {', '.join(map(str, content))}, expected "
+                                 '/** or /**/segmenter')
+    known = {entry.name for entry in fields(SegmenterSettings)} | {'cameras'}
     values: dict[str, Any] = {}
-    for name in SECTIONS:
-        section = content.get(name)
-        if section is None:
-            continue
+    for name in sections:
+        section = content[name]
         own = section.get('ros__parameters') if isinstance(section, dict) else None
         if not isinstance(own, dict):
             raise ParameterFileError(f'{path}: section {name} has no ros__parameters')
-        values |= own
-    if not any(name in content for name in SECTIONS):
-        raise ParameterFileError(f"{path}: has sections {', '.join(map(str, content))}, expected "
-                                 '/** or /**/segmenter')
-    return {name: value for name, value in values.items() if name not in OF_NODES}
+        # what all nodes are told may be meant for another one
+        values |= {key: value for key, value in own.items()
+                   if key not in OF_NODES and (name != OF_ALL or key in known)}
+    return values
