@@ -34,6 +34,7 @@ ARGUMENTS = {
                              '`models`'),
     'segmenter_model': ('', 'Name of the segmenter, or path of its .onnx file. Empty: that of '
                             '`models`'),
+    'odometry': ('', "Topic of the vehicle's odometry, for the chainage. Empty: odometry"),
     'params_file': ('', "Parameter file. Empty: the package's config/tunnel_crack.yaml"),
     'namespace': ('', 'Namespace of all nodes'),
     'use_sim_time': ('false', 'Take the time from /clock: true or false'),

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+from rich.markup import escape
 import typer
 
 from tunnel_crack_ros.bench.commands import bench, SegmenterName
@@ -55,30 +56,41 @@ def process(
             '--segment-all', help='Segment every frame, not only the flagged ones.')] = False,
         gate: Annotated[bool, typer.Option(
             help='Frames too dark, bright or blurred to judge are UNKNOWN.')] = True,
-        max_pixels: Annotated[int, typer.Option(
-            min=65_536, help='Larger frames are reduced to this for the network, px.')] = 1 << 20,
-        mm_per_px: Annotated[float, typer.Option(
-            min=0, help="Scale; 0: from the bag's camera_info and range.")] = 0.0,
-        lining_distance: Annotated[float, typer.Option(
-            min=0, help="Camera to lining, m; 0: from the bag's range.")] = 0.0,
+        params: Annotated[Path | None, typer.Option(
+            help="The nodes' parameter file: sections /** and /**/segmenter hold.")] = None,
+        max_pixels: Annotated[int | None, typer.Option(
+            min=65_536, help='Larger frames are reduced to this for the network, px.')] = None,
+        mm_per_px: Annotated[float | None, typer.Option(
+            min=0, help="Scale; 0: from the bag's camera_info, depth and range.")] = None,
+        lining_distance: Annotated[float | None, typer.Option(
+            min=0, help="Camera to lining, m; 0: from the bag's depth or range.")] = None,
+        tunnel_radius: Annotated[float | None, typer.Option(
+            min=0, help='m; 0: the lining is flat, without clock positions.')] = None,
         topic: Annotated[list[str] | None, typer.Option(
             help='Image topic of a bag; may be given again. Default: all.')] = None,
+        odometry: Annotated[str, typer.Option(
+            help="Topic of a bag's odometry; default: the only one, or .../odom.")] = '',
         as_json: Json = False) -> None:
     """Find and measure cracks in recorded frames: overlays, masks, cracks.csv, cracks.json."""
     with one_line_errors():
+        from tunnel_crack_ros.inspection.parameter_file import read_parameters
         from tunnel_crack_ros.inspection.process import Inspector
         from tunnel_crack_ros.inspection.process import process as inspect
         from tunnel_crack_ros.inspection.sources import open_source
         from tunnel_crack_ros.vision import CrackClassifier, CrackSegmenter, Model, QualityGate
         from tunnel_crack_ros.vision.model_folder import model_set
         chosen = model_set(models)
-        source = open_source(path, topic or [])
+        said = read_parameters(params, {
+            'max_pixels': max_pixels, 'mm_per_px': mm_per_px, 'lining_distance_m': lining_distance,
+            'tunnel_radius_m': tunnel_radius, 'threshold': segmenter_threshold,
+            'model': segmenter or (chosen.segmenter if models else None)})
+        source = open_source(path, topic or [], odometry)
         inspector = Inspector(
             CrackClassifier(Model.load(classifier or chosen.classifier, task='classifier'),
                             QualityGate() if gate else None, classifier_threshold),
-            CrackSegmenter(Model.load(segmenter or chosen.segmenter, task='segmenter'),
-                           segmenter_threshold, max_pixels),
-            mm_per_px, lining_distance, segment_all=segment_all)
+            CrackSegmenter(Model.load(said.model or chosen.segmenter, task='segmenter'),
+                           said.threshold, said.settings.max_pixels, said.settings.min_area_px),
+            said.settings, said.cameras, segment_all)
         with progress_bars() as bars:
             classifying = bars.add_task('Classifying', total=len(source), unit='frames')
             segmenting = bars.add_task('Segmenting', total=None, unit='flagged')
@@ -87,6 +99,9 @@ def process(
                 bars.update(classifying, completed=done.frames, total=max(done.of, done.frames))
                 bars.update(segmenting, completed=done.flagged, total=done.flagged or None)
             summary = inspect(source, out, inspector, show)
+    for note, count in summary.notes.items():
+        console.print(f'[yellow]warning:[/yellow] {escape(note)} ({count} frames)',
+                      soft_wrap=True)
     if as_json:
         print((out / 'cracks.json').read_text())
         return

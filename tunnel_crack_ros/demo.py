@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 import csv
 from dataclasses import dataclass, replace
+import math
 from pathlib import Path
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ from tunnel_crack_ros.nodes.node_table import Camera, node_table, Settings
 from tunnel_crack_ros.nodes.result_recorder import ResultRecorder
 from tunnel_crack_ros.nodes.run_node import keep_large_buffers
 from tunnel_crack_ros.simulation import simulate, SimulationSettings, spread_cameras
+from tunnel_crack_ros.simulation.lining import tunnel_radius_m
 from tunnel_crack_ros.vision import Label
 
 _CAMERAS = ('left', 'right')
@@ -86,10 +88,12 @@ def run_demo(out: Path, frames: int, rate: float, seed: int,
     use_private_domain()
     keep_large_buffers()
     # frames may wait here: a demonstration shall show its cracks on a slow machine, too
-    table = [replace(process, parameters={**process.parameters, 'queue_depth': 100})
+    table = [replace(process, parameters={**process.parameters, 'queue_depth': 100,
+                                          **(_ring(settings) if process.name == 'segmenter'
+                                             else {})})
              for process in node_table(
                  Settings(cameras=tuple(Camera(name) for name in _CAMERAS),
-                          transport='compressed'), share_folder())]
+                          transport='compressed', odometry='/odom'), share_folder())]
     rclpy.init()
     node = rclpy.create_node('result_recorder')
     try:
@@ -107,6 +111,15 @@ def run_demo(out: Path, frames: int, rate: float, seed: int,
     return _against_truth(
         Outcome(out, summary, len(_CAMERAS) * frames, recorder.segmented, seconds),
         recorder.records(), out / 'simulated' / 'truth' / 'frames.csv')
+
+
+def _ring(settings: SimulationSettings) -> dict[str, object]:
+    """Return what an operator would say of the tunnel and of how the cameras are mounted."""
+    # the simulator counts angles to the left, and turns cameras right of the crown upside down
+    return {'tunnel_radius_m': tunnel_radius_m(settings),
+            'camera_roll': [-math.radians(camera.angle_deg) for camera in settings.cameras],
+            'axis_angle': [0.0 if camera.angle_deg >= 0.0 else math.pi
+                           for camera in settings.cameras]}
 
 
 def _simulated(settings: SimulationSettings, folder: Path, bar: Bar) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 import re
 import time
 
+from nav_msgs.msg import Odometry
 import pytest
 import rclpy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Range
@@ -36,7 +37,7 @@ def plain(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return f"[{', '.join(value)}]"
+        return f"[{', '.join(map(str, value))}]"
     return str(value) or "''"
 
 
@@ -82,14 +83,14 @@ def declared_topics(request):
         # a camera node subscribes where somebody publishes
         frames, end = (Image, '') if request.param == 'raw' else (CompressedImage, '/compressed')
         inputs = {f'eye/image_raw{end}': frames, 'eye/camera_info': CameraInfo,
-                  'eye/range': Range}
+                  'eye/range': Range, 'eye/depth': Image, 'odometry': Odometry}
         for topic, kind in inputs.items():
             probe.create_publisher(kind, topic, 10)
         for node in nodes:
             assert node.trigger_configure() == node.trigger_activate()
         found = set()
         end_time = time.monotonic() + 10.0
-        while time.monotonic() < end_time and len(found) < 13:
+        while time.monotonic() < end_time and len(found) < 15:
             for node in nodes:
                 node._match_publishers()
                 rclpy.spin_once(node, timeout_sec=0.02)
@@ -114,6 +115,7 @@ def test_topic_table(declared_topics):
     for node, topic, kind, way, _ in rows('Topics'):
         kind = kind.strip('`').replace('/', '/msg/')
         topic = topic.strip('`').replace('<camera>', '/eye')
+        topic = topic if topic.startswith('/') else f'/{topic}'
         if transport == 'compressed' and topic in ('/eye/image_raw', '/eye/flagged'):
             topic, kind = f'{topic}/compressed', 'sensor_msgs/msg/CompressedImage'
         for name in ('classifier', 'segmenter') if node == 'both' else (node.strip('`'),):

@@ -11,6 +11,7 @@ from tunnel_crack_ros.bench.geometry_speed import three_cracks
 from tunnel_crack_ros.inspection.geojson import to_geojson, write_geojson
 from tunnel_crack_ros.inspection.result_folder import FrameRecord
 from tunnel_crack_ros.vision import Crack, measure_cracks, Scale, ScaleSource, Segmentation
+from tunnel_crack_ros.vision.frame_measures import FrameMeasures
 
 
 def _cracks(scale: Scale) -> list[Crack]:
@@ -26,7 +27,8 @@ def test_lines_are_as_long_as_they_say(tmp_path: Path, scale: Scale, unit: str,
     """A file read back holds every crack, y up, in the unit it names."""
     cracks = _cracks(scale)
     assert len(cracks) == 3
-    record = FrameRecord('left/000001', 'left', (1, 2), 'CRACK', 0.9, scale=scale, cracks=cracks)
+    record = FrameRecord('left/000001', 'left', (1, 2), 'CRACK', 0.9,
+                         measures=FrameMeasures(cracks, scale))
     write_geojson(tmp_path / 'cracks.geojson', [record])
     content = json.loads((tmp_path / 'cracks.geojson').read_text())
     assert content['type'] == 'FeatureCollection'

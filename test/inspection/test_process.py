@@ -17,6 +17,7 @@ from tunnel_crack_ros.inspection.result_folder import (
     FRAME_COLUMNS,
     FrameRecord,
     ResultFolder,
+    summarise,
 )
 from tunnel_crack_ros.inspection.sources import RecordedFrame
 from tunnel_crack_ros.vision import (
@@ -29,6 +30,7 @@ from tunnel_crack_ros.vision import (
     Segmentation,
 )
 from tunnel_crack_ros.vision.frame import rgb_from_compressed
+from tunnel_crack_ros.vision.frame_measures import FrameMeasures
 from tunnel_crack_ros.vision.model_folder import CLASSIFIER, SEGMENTER
 
 run = CliRunner()
@@ -121,6 +123,8 @@ def test_without_a_scale_millimetres_are_left_empty(recording, tmp_path):
     (['process', 'nowhere'], 'nowhere: no such file'),
     (['process', '.', '--classifier', 'unheard-of'], "no model 'unheard-of'"),
     (['process', '.', '--segmenter', 'efficientnet_lite0_classifier'], 'expected a segmenter'),
+    (['process', '.', '--params', 'nowhere.yaml'], 'nowhere.yaml: cannot be read'),
+    (['process', '.', '--odometry', '/odom'], 'is no bag, so it has no topics'),
     (['simulate', '--frames', '0'], 'frames'),
     (['replay', 'nowhere'], 'nowhere'),
     (['evaluate', '--data', 'nowhere'], 'nowhere'),
@@ -139,8 +143,8 @@ def test_lengths_in_the_tables_are_the_cracks(tmp_path):
     cv2.line(mask, (5, 20), (50, 20), 255, 3)
     segmentation = Segmentation((mask / 255).astype(np.float32), mask, 0.5)
     scale = Scale(2.0, source=ScaleSource.PARAMETER)
-    record = FrameRecord('one', 'left', (1, 2), 'CRACK', 0.9, '', scale,
-                         measure_cracks(segmentation, scale))
+    record = FrameRecord('one', 'left', (1, 2), 'CRACK', 0.9, '',
+                         FrameMeasures(measure_cracks(segmentation, scale), scale))
     summary = ResultFolder(tmp_path).write_tables([record], {'recording': 'x'})
     assert (summary.frames, summary.flagged, summary.cracks) == (1, 1, 1)
     line, = table(tmp_path / 'cracks.csv')
@@ -173,6 +177,12 @@ def test_a_summary_without_cracks_says_so(tmp_path):
     summary = ResultFolder(tmp_path).write_tables([record], {})
     assert summary.sentence() == '0 flagged of 1 frames, 0 UNKNOWN, 0 cracks'
     assert math.isnan(record.scale.mm_per_px)
+
+
+def test_what_is_wrong_with_the_scale_is_counted():
+    records = [FrameRecord(str(i), 'left', (1, i), 'CRACK', measures=FrameMeasures(note=note))
+               for i, note in enumerate(['no scale', '', 'no scale', 'no depth'])]
+    assert summarise(records).notes == {'no scale': 2, 'no depth': 1}
 
 
 def test_geojson_holds_the_cracks_of_the_tables(processed):

@@ -11,6 +11,7 @@ import pytest
 from tunnel_crack_ros.inspection.sources import open_source, SourceError
 from tunnel_crack_ros.inspection.sources.bag import camera_of
 from tunnel_crack_ros.simulation import render_frames, simulate, SimulationSettings, spread_cameras
+from tunnel_crack_ros.vision.odometry_history import ChainageRules
 
 SETTINGS = SimulationSettings(seed=3, frames=3, cameras=spread_cameras(['left', 'right']),
                               width=160, height=120, unusable_rate=0.0)
@@ -68,10 +69,16 @@ def test_a_bag_gives_every_cameras_frames_with_their_optics(tmp_path, transport)
         # JPEG of a noisy picture: a few grey levels
         limit = 0 if transport == 'raw' else 4
         assert np.abs(frame.rgb.astype(int) - rendered.rgb).mean() <= limit
-        assert frame.focal_length_px == pytest.approx(settings.focal_px)
-        mm_per_px = frame.range_m * 1000 / frame.focal_length_px
+        sensed = frame.sensed
+        assert sensed.calibration.k[0] == pytest.approx(settings.focal_px)
+        assert (sensed.calibration.width, sensed.calibration.height) == (160, 120)
+        assert sensed.range_sigma_m == pytest.approx(0.002)
+        mm_per_px = sensed.range_m * 1000 / settings.focal_px
         # the range sensor's sigma is 2 mm of 1200
         assert mm_per_px == pytest.approx(rendered.view.mm_per_px, rel=0.01)
+        # between two messages of the odometry, and after the last one by the speed
+        chainage = sensed.odometry.at(sensed.stamp_ns, ChainageRules())
+        assert chainage.metres == pytest.approx(rendered.view.x / 1000.0, abs=1e-6)
 
 
 def test_a_bag_is_known_by_its_file_and_by_the_folder_around_it(simulated):
@@ -119,4 +126,4 @@ def test_cameras_are_named_after_their_topic(topic, camera):
 def test_without_optics_there_is_no_scale(tmp_path):
     cv2.imwrite(str(tmp_path / 'a.png'), grey(20))
     frame, = open_source(tmp_path)
-    assert math.isnan(frame.focal_length_px) and math.isnan(frame.range_m)
+    assert frame.sensed.calibration is None and math.isnan(frame.sensed.range_m)

@@ -51,6 +51,11 @@ def test_arguments_reach_both_nodes():
         assert process.log_level == 'debug'
 
 
+def test_odometry_is_taken_from_where_it_is_published():
+    for process in table(odometry='/odom', cameras='left').values():
+        assert process.remappings == (('odometry', '/odom'),)
+
+
 def test_each_node_gets_its_own_model():
     processes = table(classifier_model='a', segmenter_model='/b.onnx', explainer='true')
     assert {name: process.parameters['model'] for name, process in processes.items()} == {

@@ -240,7 +240,16 @@ def test_with_calibration_and_range_cracks_have_millimetres(bench, chain, driven
         assert said.length_mm == pytest.approx(crack.length_mm, rel=1e-5)
         assert said.width_mean_mm == pytest.approx(crack.width_mean_mm, rel=1e-5)
         assert said.area_mm2 == pytest.approx(crack.area_mm2, rel=1e-5)
-        assert said.centre_line[0].width_mm == pytest.approx(crack.widths_px[0] * 2.5, rel=1e-5)
+        assert said.width_floor_mm == pytest.approx(2.5, rel=1e-5)
+        # one pixel and more; what is narrower has no number
+        widths = np.where(crack.widths_px >= 0.999, crack.widths_px * 2.5, math.nan)
+        assert [point.width_mm for point in said.centre_line] == pytest.approx(
+            widths.tolist(), rel=1e-5, nan_ok=True)
+        assert said.scale_source == CrackArray.SCALE_CAMERA_INFO_RANGE
+        assert said.mm_per_px == pytest.approx(2.5, rel=1e-5)
+        # 10 mm in 2 m of distance, 0.2 % of focal length, at least
+        assert said.mm_per_px_sigma >= 2.5 * math.hypot(0.005, 0.002) * 0.99
+        assert math.isnan(said.chainage_m) and math.isnan(said.clock_h)
     # and they have a place in space: on the lining 2 m before the camera
     markers = at.markers.find(lambda m: m.markers[0].header == live.header, 'markers').markers
     lines = [marker for marker in markers if marker.type == Marker.LINE_STRIP

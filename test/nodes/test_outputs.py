@@ -36,7 +36,8 @@ def test_no_picture_is_drawn_for_nobody(toy, stamped, cracked, monkeypatch):
     from types import SimpleNamespace
 
     from tunnel_crack_ros.nodes import segmenter_node
-    from tunnel_crack_ros.vision import Scale, Segmentation
+    from tunnel_crack_ros.vision import Segmentation
+    from tunnel_crack_ros.vision.frame_measures import FrameMeasures
     drawn = []
     for name in ('draw_overlay', 'mask_to_msg', 'confidence_to_msg', 'cracks_to_markers'):
         monkeypatch.setattr(segmenter_node, name, lambda *_, n=name: drawn.append(n))
@@ -59,7 +60,7 @@ def test_no_picture_is_drawn_for_nobody(toy, stamped, cracked, monkeypatch):
             card=SimpleNamespace(identity='toy@0')))
         segmentation = Segmentation(np.zeros((4, 4), np.float32), np.zeros((4, 4), np.uint8), 0.5)
         segmenter_node.SegmenterNode._publish(node, 'camera', stamped.raw(cracked), cracked,
-                                              segmentation, [], Scale())
+                                              segmentation, FrameMeasures())
         assert outputs.cracks.published == 1
         assert len(drawn) == 4 * listeners
         assert outputs.overlay.published == outputs.mask.published == listeners

@@ -294,7 +294,7 @@ def test_a_width_below_what_can_be_resolved_is_no_number():
     assert thin.width_floor_mm == pytest.approx(0.8)
     assert thin.length_mm == pytest.approx(60.0, abs=0.5)
     assert label_text(thin) == '0: 60 mm, w below 0.8 mm'
-    assert label_text(wide) == '0: 60 mm, w 1.2 mm'
+    assert label_text(wide) == '0: 60 mm, w 1.20 +- 0.01 mm'
 
 
 def test_the_scales_sigma_is_part_of_the_millimetres():

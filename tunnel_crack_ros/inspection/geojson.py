@@ -24,8 +24,11 @@ def write_geojson(path: Path, records: Sequence[FrameRecord]) -> None:
 def to_geojson(records: Sequence[FrameRecord]) -> dict[str, Any]:
     """Return a FeatureCollection (RFC 7946): each crack's centre line with its measures.
 
-    Coordinates lie in the frame, not on the Earth: x to the right and y up from the centre of the
-    top left pixel, mm where the scale is known and px elsewhere. `unit` says which, `frame` where.
+    Coordinates are no places on the Earth; `plan` says what they are. `tunnel`: of the unrolled
+    lining, seen from inside, m: chainage, and arc from the crown, clockwise as seen when looking
+    ahead; all frames together are one plan. `frame`: of the picture named by `frame`, x to the
+    right and y up from the centre of the top left pixel, in the unit that `unit` says: mm where
+    the scale is known, px elsewhere.
     """
     return {'type': 'FeatureCollection',
             'features': [_feature(record, crack) for record in records
@@ -33,10 +36,14 @@ def to_geojson(records: Sequence[FrameRecord]) -> dict[str, Any]:
 
 
 def _feature(record: FrameRecord, crack: Crack) -> dict[str, Any]:
-    known = math.isfinite(crack.mm_per_px)
-    factor = crack.mm_per_px if known else 1.0
-    line = [[round(float(x) * factor, 3), round(-float(y) * factor, 3)]
-            for x, y in crack.centre_line]
+    if crack.place.line_m is not None:
+        plan, unit = 'tunnel', 'm'
+        line = [[round(x, 4), round(y, 4)] for x, y in crack.place.line_m.tolist()]
+    else:
+        known = math.isfinite(crack.mm_per_px)
+        plan, unit, factor = 'frame', 'mm' if known else 'px', crack.mm_per_px if known else 1.0
+        line = [[round(float(x) * factor, 3), round(-float(y) * factor, 3)]
+                for x, y in crack.centre_line]
     measures = crack_values(crack)
     del measures['centre_line_x_y_width_px']
     return {
@@ -45,4 +52,4 @@ def _feature(record: FrameRecord, crack: Crack) -> dict[str, Any]:
         'geometry': {'type': 'LineString', 'coordinates': line} if len(line) > 1
         else {'type': 'Point', 'coordinates': line[0]},
         'properties': {'frame': record.name, 'camera': record.camera,
-                       'unit': 'mm' if known else 'px', **measures}}
+                       'plan': plan, 'unit': unit, **measures}}

@@ -15,11 +15,10 @@ from tunnel_crack_ros.vision import (
     CrackClassifier,
     CrackSegmenter,
     Label,
-    measure_cracks,
-    MeasureRules,
 )
+from tunnel_crack_ros.vision.frame_measures import measure_frame
 from tunnel_crack_ros.vision.overlay import draw_overlay
-from tunnel_crack_ros.vision.scale import choose_scale
+from tunnel_crack_ros.vision.segmenter_settings import SegmenterSettings
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,10 @@ class Inspector:
 
     classifier: CrackClassifier
     segmenter: CrackSegmenter
-    mm_per_px: float = 0.0
-    """Given scale, mm/px; 0: from the recording's camera_info and range."""
-    lining_distance_m: float = 0.0
-    """Given distance to the lining, m; 0: from the recording's range."""
-    rules: MeasureRules = field(default_factory=MeasureRules)
-    """How cracks are measured."""
+    settings: SegmenterSettings = field(default_factory=SegmenterSettings)
+    """How cracks are measured and placed."""
+    cameras: tuple[str, ...] = ()
+    """Names in the order of the settings that have a value for each camera."""
     segment_all: bool = False
     """Segment every frame that can be judged, not only the flagged ones."""
 
@@ -62,11 +59,9 @@ class Inspector:
         if verdict.label is Label.UNKNOWN or \
                 verdict.label is Label.NO_CRACK and not self.segment_all:
             return record
-        record.scale = choose_scale(
-            mm_per_px=self.mm_per_px, distance_m=self.lining_distance_m,
-            focal_length_px=frame.focal_length_px, range_m=frame.range_m)
         segmentation = self.segmenter.segment(frame.rgb)
-        record.cracks = measure_cracks(segmentation, record.scale, self.rules)
+        record.measures = measure_frame(segmentation, frame.sensed,
+                                        self.settings.of_camera(frame.camera, self.cameras))
         results.save_mask(frame.name, segmentation.mask)
         results.save_overlay(frame.name,
                              draw_overlay(frame.rgb, segmentation.mask, record.cracks))

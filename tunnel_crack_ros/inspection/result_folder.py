@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 import csv
 from dataclasses import dataclass, field
@@ -16,16 +17,20 @@ import numpy as np
 import numpy.typing as npt
 
 from tunnel_crack_ros.vision import Crack, Label, RgbFrame, Scale
+from tunnel_crack_ros.vision.frame_measures import FrameMeasures
 
-FRAME_COLUMNS = ('frame', 'camera', 'stamp', 'verdict', 'crack_probability', 'reason', 'cracks')
+FRAME_COLUMNS = ('frame', 'camera', 'stamp', 'verdict', 'crack_probability', 'reason', 'cracks',
+                 'chainage_m', 'chainage_sigma_m', 'clock_h')
 _MEASURES = (
     'length_px', 'length_mm', 'length_sigma_mm', 'width_mean_px', 'width_mean_mm',
     'width_sigma_px', 'width_sigma_mm', 'width_floor_mm', 'width_p95_px', 'width_p95_mm',
     'width_max_px', 'width_max_mm', 'area_px', 'area_mm2')
+_PLACE = ('chainage_m', 'chainage_from_m', 'chainage_to_m', 'chainage_sigma_m', 'clock_h',
+          'clock_sigma_h')
 CRACK_COLUMNS = (
     'frame', 'camera', 'stamp', 'crack', 'confidence', 'kind', *_MEASURES, 'orientation_deg',
     'tortuosity', 'touches_border', 'bbox_x_px', 'bbox_y_px', 'bbox_width_px', 'bbox_height_px',
-    'mm_per_px', 'scale_source')
+    'mm_per_px', 'mm_per_px_sigma', 'scale_source', *_PLACE)
 
 
 @dataclass
@@ -39,8 +44,17 @@ class FrameRecord:
     """CRACK, NO_CRACK, UNKNOWN, or UNREADABLE for a frame that could not be decoded."""
     crack_probability: float = math.nan
     reason: str = ''
-    scale: Scale = field(default_factory=Scale)
-    cracks: list[Crack] = field(default_factory=list)
+    measures: FrameMeasures = field(default_factory=FrameMeasures)
+
+    @property
+    def scale(self) -> Scale:
+        """Return the mm per pixel in the middle of the frame."""
+        return self.measures.scale
+
+    @property
+    def cracks(self) -> list[Crack]:
+        """Return the cracks, longest first."""
+        return self.measures.cracks
 
 
 @dataclass(frozen=True)
@@ -54,6 +68,8 @@ class Summary:
     cracks: int
     longest: Crack | None
     widest: Crack | None
+    notes: dict[str, int] = field(default_factory=dict)
+    """What was wrong with calibration or depth, and in how many frames."""
 
     def sentence(self) -> str:
         """Say it in one line."""
@@ -63,8 +79,7 @@ class Summary:
         parts.append(f'{self.cracks} cracks')
         if self.longest is not None and self.widest is not None:
             parts.append(f'longest {_with_unit(self.longest.length_mm, self.longest.length_px)}')
-            parts.append('widest (mean) '
-                         + _with_unit(self.widest.width_mean_mm, self.widest.width_mean_px))
+            parts.append(f'widest (mean) {_width(self.widest)}')
         return ', '.join(parts)
 
 
@@ -99,7 +114,8 @@ class ResultFolder:
             frames = csv.writer(file)
             frames.writerow(FRAME_COLUMNS)
             frames.writerows([r.name, r.camera, _stamp(r.stamp), r.verdict,
-                              _rounded(r.crack_probability, 4), r.reason, len(r.cracks)]
+                              _rounded(r.crack_probability, 4), r.reason, len(r.cracks),
+                              *(_rounded(value, 3) for value in _frame_place(r))]
                              for r in records)
         with (self.folder / 'cracks.csv').open('w', newline='', encoding='utf-8') as file:
             cracks = csv.writer(file)
@@ -121,17 +137,24 @@ def summarise(records: Sequence[FrameRecord]) -> Summary:
         len(records), verdicts.count(Label.CRACK.name), verdicts.count(Label.UNKNOWN.name),
         verdicts.count('UNREADABLE'), len(cracks),
         max(cracks, key=lambda c: c.length_px, default=None),
-        max(cracks, key=lambda c: c.width_mean_px, default=None))
+        max(cracks, key=lambda c: c.width_mean_px, default=None),
+        dict(Counter(record.measures.note for record in records if record.measures.note)))
 
 
 def _crack_row(record: FrameRecord, crack: Crack) -> list[Any]:
-    scale = record.scale
+    scale = crack.scale
     return [record.name, record.camera, _stamp(record.stamp), crack.id,
             _rounded(crack.confidence, 3), crack.kind.name,
             *(_rounded(getattr(crack, name), 3) for name in _MEASURES),
             _rounded(math.degrees(crack.orientation), 1), _rounded(crack.tortuosity, 3),
             int(crack.touches_border), *crack.bounding_box,
-            _rounded(scale.mm_per_px, 5), scale.source.name]
+            _rounded(scale.mm_per_px, 5), _rounded(scale.sigma, 5), scale.source.name,
+            *(_rounded(getattr(crack.place, name), 3) for name in _PLACE)]
+
+
+def _frame_place(record: FrameRecord) -> tuple[float, float, float]:
+    measures = record.measures
+    return measures.chainage.metres, measures.chainage.sigma_m, measures.clock_h
 
 
 def _frame_values(record: FrameRecord) -> dict[str, Any]:
@@ -139,12 +162,15 @@ def _frame_values(record: FrameRecord) -> dict[str, Any]:
         'frame': record.name, 'camera': record.camera, 'stamp': _stamp(record.stamp),
         'verdict': record.verdict, 'crack_probability': _number(record.crack_probability, 4),
         'reason': record.reason, 'mm_per_px': _number(record.scale.mm_per_px, 6),
-        'scale_source': record.scale.source.name,
+        'mm_per_px_sigma': _number(record.scale.sigma, 6),
+        'scale_source': record.scale.source.name, 'scale_note': record.measures.note,
+        **dict(zip(('chainage_m', 'chainage_sigma_m', 'clock_h'),
+                   (_number(value, 4) for value in _frame_place(record)))),
         'cracks': [crack_values(crack) for crack in record.cracks]}
 
 
 def crack_values(crack: Crack) -> dict[str, Any]:
-    """Return a crack's measures by name, px, mm and rad; None for what is unknown."""
+    """Return a crack's measures by name, px, mm, m, h and rad; None for what is unknown."""
     line = [[_number(float(x), 2), _number(float(y), 2), _number(float(w), 2)]
             for (x, y), w in zip(crack.centre_line, crack.widths_px)]
     return {
@@ -152,6 +178,9 @@ def crack_values(crack: Crack) -> dict[str, Any]:
         'bounding_box_px': list(crack.bounding_box),
         **{name: _number(getattr(crack, name), 3) for name in (
             *_MEASURES, 'orientation', 'tortuosity')},
+        'mm_per_px': _number(crack.scale.mm_per_px, 6),
+        'mm_per_px_sigma': _number(crack.scale.sigma, 6), 'scale_source': crack.scale.source.name,
+        **{name: _number(getattr(crack.place, name), 4) for name in _PLACE},
         'touches_border': crack.touches_border, 'centre_line_x_y_width_px': line}
 
 
@@ -181,3 +210,9 @@ def _with_unit(millimetres: float, pixels: float) -> str:
     if not math.isfinite(millimetres):
         return f'{pixels:.1f} px'
     return f'{millimetres / 1000:.2f} m' if millimetres >= 1000 else f'{millimetres:.1f} mm'
+
+
+def _width(crack: Crack) -> str:
+    if not crack.resolved and math.isfinite(crack.width_floor_mm):
+        return f'below {crack.width_floor_mm:.1f} mm'
+    return _with_unit(crack.width_mean_mm, crack.width_mean_px)

@@ -67,6 +67,10 @@ class CameraParameters:
         """Return the threshold, 0..1; None: the model card's."""
         return self.threshold if self.threshold >= 0.0 else None
 
+    def problem(self) -> str:
+        """Say what of the values does not fit together; '' when all does."""
+        return ''
+
 
 class CameraNode(LifecycleNode):
     """A lifecycle node with one worker thread that takes the cameras' newest frames in turn.
@@ -116,6 +120,8 @@ class CameraNode(LifecycleNode):
         if self.refused:
             return self._fail('; '.join(self.refused))
         self.parameters = ros_parameters.read(self, self.parameters_type)
+        if problem := self.parameters.problem():
+            return self._fail(problem)
         self.counters = {camera: CameraCounters() for camera in self.parameters.cameras}
         self.times = StageTimes()
         try:
@@ -310,10 +316,14 @@ class CameraNode(LifecycleNode):
             return SetParametersResult(successful=False, reason=reason)
         known = {p.name: p.value for p in given
                  if p.name in self.parameters_type.__dataclass_fields__}
+        changed = ros_parameters.read(self, self.parameters_type, known)
+        # values that belong together may come one by one before the node is configured
+        if self.model is not None and (reason := changed.problem()):
+            return SetParametersResult(successful=False, reason=reason)
         if known:
             self.refused = [r for r in self.refused
                             if not any(f"'{name}'" in r for name in known)]
-            self.parameters = ros_parameters.read(self, self.parameters_type, known)
+            self.parameters = changed
             if self.model is not None:
                 self.apply(self.parameters)
         return SetParametersResult(successful=True)

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 import math
 from typing import TypeAlias
 
 from geometry_msgs.msg import Point
+from nav_msgs.msg import Odometry
 import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Range
@@ -16,17 +18,14 @@ from tunnel_crack_msgs.msg import Crack as CrackMsg
 from visualization_msgs.msg import Marker, MarkerArray
 
 from tunnel_crack_ros.nodes.image_bridge import cv2_to_imgmsg, imgmsg_to_cv2
-from tunnel_crack_ros.vision import (
-    Crack,
-    CrackKind,
-    MeasureRules,
-    RgbFrame,
-    Scale,
-    ScaleSource,
-    Verdict,
-)
+from tunnel_crack_ros.vision import Crack, CrackKind, RgbFrame, Scale, ScaleSource, Verdict
+from tunnel_crack_ros.vision.depth import depth_from_raw, DepthImage
+from tunnel_crack_ros.vision.depth_history import RecordedDepth
 from tunnel_crack_ros.vision.frame import rgb_from_compressed
+from tunnel_crack_ros.vision.frame_measures import Calibration, FrameMeasures
+from tunnel_crack_ros.vision.odometry_history import Chainage, VehiclePose
 from tunnel_crack_ros.vision.overlay import label_text
+from tunnel_crack_ros.vision.place import Place
 
 FrameMessage: TypeAlias = 'Image | CompressedImage'
 
@@ -74,16 +73,27 @@ def heat_picture_to_msg(picture: RgbFrame, header: Header) -> Image:
     return cv2_to_imgmsg(np.ascontiguousarray(picture[:, :, ::-1]), 'bgr8', header)
 
 
-def cracks_to_msg(cracks: list[Crack], header: Header, camera: str, model: str, threshold: float,
-                  size: tuple[int, int], scale: Scale) -> CrackArray:
+def cracks_to_msg(measures: FrameMeasures, header: Header, camera: str, model: str,
+                  threshold: float, size: tuple[int, int]) -> CrackArray:
     """Turn the cracks of a frame into a message.
 
     :param size: height and width of the frame, px.
     """
+    scale = measures.scale
     return CrackArray(header=header, camera=camera, frame_width_px=size[1],
                       frame_height_px=size[0], model=model, threshold=threshold,
                       scale_source=int(scale.source), mm_per_px=scale.mm_per_px,
-                      mm_per_px_sigma=scale.sigma, cracks=[_crack_to_msg(c) for c in cracks])
+                      mm_per_px_sigma=scale.sigma, scale_note=measures.note,
+                      chainage_m=measures.chainage.metres,
+                      chainage_sigma_m=measures.chainage.sigma_m, clock_h=measures.clock_h,
+                      cracks=[_crack_to_msg(c) for c in measures.cracks])
+
+
+_MEASURES = ('length_px', 'length_mm', 'length_sigma_mm', 'width_mean_px', 'width_p95_px',
+             'width_max_px', 'width_mean_mm', 'width_p95_mm', 'width_max_mm', 'width_sigma_px',
+             'width_sigma_mm', 'width_floor_px', 'width_floor_mm', 'area_px', 'area_mm2',
+             'orientation', 'tortuosity')     # of the same name in crack and message
+_PLACE = tuple(entry.name for entry in fields(Place) if entry.name != 'line_m')
 
 
 def _crack_to_msg(crack: Crack) -> CrackMsg:
@@ -91,41 +101,40 @@ def _crack_to_msg(crack: Crack) -> CrackMsg:
     message = CrackMsg(
         id=crack.id, confidence=crack.confidence,
         bounding_box=BoundingBox(x_px=left, y_px=top, width_px=width, height_px=height),
-        kind=int(crack.kind), touches_border=crack.touches_border)
-    for name in ('length_px', 'length_mm', 'length_sigma_mm', 'width_mean_px', 'width_p95_px',
-                 'width_max_px', 'width_mean_mm', 'width_p95_mm', 'width_max_mm',
-                 'width_sigma_px', 'width_sigma_mm', 'area_px', 'area_mm2', 'orientation',
-                 'tortuosity'):
+        kind=int(crack.kind), touches_border=crack.touches_border,
+        scale_source=int(crack.scale.source), mm_per_px=crack.scale.mm_per_px,
+        mm_per_px_sigma=crack.scale.sigma)
+    for name in _MEASURES:
         setattr(message, name, float(getattr(crack, name)))
+    for name in _PLACE:
+        setattr(message, name, float(getattr(crack.place, name)))
+    unknown = np.full((len(crack.centre_line), 1), math.nan)
+    line = np.hstack([
+        crack.centre_line, crack.widths_px[:, None],
+        unknown if crack.widths_mm is None else crack.widths_mm[:, None],
+        np.repeat(unknown, 3, axis=1) if crack.places_m is None else crack.places_m])
     message.centre_line = [
-        CentreLinePoint(x_px=float(x), y_px=float(y), width_px=float(w),
-                        width_mm=float(w) * crack.mm_per_px)
-        for (x, y), w in zip(crack.centre_line, crack.widths_px)]
+        CentreLinePoint(x_px=x, y_px=y, width_px=width_px, width_mm=width_mm, x_m=x_m, y_m=y_m,
+                        z_m=z_m)
+        for x, y, width_px, width_mm, x_m, y_m, z_m in line.tolist()]
     return message
 
 
-def cracks_to_markers(cracks: list[Crack], header: Header, camera: str, scale: Scale,
-                      camera_info: CameraInfo | None) -> MarkerArray:
+def cracks_to_markers(cracks: list[Crack], header: Header, camera: str) -> MarkerArray:
     """Draw the cracks in space, on the lining before the camera.
 
     Without a scale or a calibration there is no place in space: then only older markers go.
-
-    :param camera_info: of the frame's camera; None: not known.
     """
     markers = MarkerArray(markers=[Marker(header=header, ns=camera, action=Marker.DELETEALL)])
-    if camera_info is None or not scale.known or camera_info.k[0] <= 0.0:
-        return markers
-    focal_x, focal_y = camera_info.k[0], camera_info.k[4] or camera_info.k[0]
-    centre_x, centre_y = camera_info.k[2], camera_info.k[5]
-    distance = scale.mm_per_px / 1000.0 * focal_x
     for crack in cracks:
-        places = [Point(x=(float(x) - centre_x) / focal_x * distance,
-                        y=(float(y) - centre_y) / focal_y * distance, z=distance)
-                  for x, y in crack.centre_line]
+        if crack.places_m is None:
+            continue
+        places = [Point(x=x, y=y, z=z) for x, y, z in crack.places_m.tolist()]
+        distance = float(crack.places_m[:, 2].mean())
         line = _marker(header, camera, 2 * crack.id, Marker.LINE_STRIP, ColorRGBA(r=1.0, a=1.0))
         line.points = places if len(places) > 1 else places * 2
         # a hairline at its true width is not seen in RViz
-        line.scale.x = max(crack.width_mean_px * scale.mm_per_px / 1000.0, distance / 400.0)
+        line.scale.x = max(crack.width_mean_px * crack.mm_per_px / 1000.0, distance / 400.0)
         text = _marker(header, camera, 2 * crack.id + 1, Marker.TEXT_VIEW_FACING,
                        ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0))
         text.text, text.scale.z = label_text(crack), distance / 40.0
@@ -141,15 +150,38 @@ def _marker(header: Header, camera: str, number: int, kind: int, colour: ColorRG
     return marker
 
 
-def focal_length_px(camera_info: CameraInfo | None) -> float:
-    """Return fx of a calibration, px; NaN when there is none."""
-    return float(camera_info.k[0]) if camera_info is not None and camera_info.k[0] > 0 \
-        else math.nan
+def calibration_from_msg(info: CameraInfo) -> Calibration:
+    """Return what a CameraInfo says."""
+    part = info.roi
+    return Calibration(
+        k=list(info.k), d=list(info.d), model=info.distortion_model, p=list(info.p),
+        width=info.width, height=info.height, binning=(info.binning_x, info.binning_y),
+        region=(part.x_offset, part.y_offset, part.width, part.height))
 
 
-def range_m(found: Range) -> float:
-    """Return a measured distance, m; NaN when it is out of the sensor's own range."""
-    return float(found.range) if found.min_range <= found.range <= found.max_range else math.nan
+def range_m(found: Range) -> tuple[float, float]:
+    """Return a measured distance, NaN when out of the sensor's own range, and its sigma, m."""
+    valid = found.min_range <= found.range <= found.max_range
+    variance = getattr(found, 'variance', 0.0)      # Humble's Range has none
+    return (float(found.range) if valid else math.nan,
+            math.sqrt(variance) if variance > 0.0 else math.nan)
+
+
+def depth_from_msg(image: Image) -> RecordedDepth:
+    """Return a depth image that is read once a frame needs it."""
+    def read() -> DepthImage:
+        return DepthImage(depth_from_raw(
+            memoryview(image.data), width=image.width, height=image.height, step=image.step,
+            encoding=image.encoding, big_endian=bool(image.is_bigendian)))
+    return RecordedDepth(stamp_ns(image.header), image.header.frame_id, read)
+
+
+def pose_from_msg(odometry: Odometry) -> VehiclePose:
+    """Return where odometry says that the vehicle is."""
+    place, turn = odometry.pose.pose.position, odometry.pose.pose.orientation
+    return VehiclePose.of(
+        stamp_ns(odometry.header), (place.x, place.y, place.z), (turn.x, turn.y, turn.z, turn.w),
+        odometry.twist.twist.linear.x, odometry.pose.covariance)
 
 
 def stamp_ns(header: Header) -> int:
@@ -157,31 +189,26 @@ def stamp_ns(header: Header) -> int:
     return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
 
 
-def scale_from_msg(message: CrackArray) -> Scale:
-    """Return the scale that a message's millimetres were made with."""
-    return Scale(message.mm_per_px, message.mm_per_px_sigma, ScaleSource(message.scale_source))
+def measures_from_msg(message: CrackArray) -> FrameMeasures:
+    """Turn a message back into the cracks of a frame."""
+    return FrameMeasures(
+        [_crack_from_msg(crack) for crack in message.cracks],
+        Scale(message.mm_per_px, message.mm_per_px_sigma, ScaleSource(message.scale_source)),
+        message.scale_note, Chainage(message.chainage_m, message.chainage_sigma_m),
+        message.clock_h)
 
 
-def cracks_from_msg(message: CrackArray) -> list[Crack]:
-    """Turn a message back into cracks."""
-    return [_crack_from_msg(crack, message.mm_per_px) for crack in message.cracks]
-
-
-def _crack_from_msg(message: CrackMsg, mm_per_px: float) -> Crack:
+def _crack_from_msg(message: CrackMsg) -> Crack:
     box = message.bounding_box
-    line = np.array([(p.x_px, p.y_px) for p in message.centre_line], np.float32).reshape(-1, 2)
-    # the message does not say the floor: the default one, as far as it fits what is said
-    floor = MeasureRules().resolvable_px
-    if not math.isnan(mm_per_px):
-        floor = max(floor, 1.01 * message.width_mean_px) if math.isnan(message.width_mean_mm) \
-            else min(floor, message.width_mean_px)
+    line = np.array([(p.x_px, p.y_px, p.width_px, p.width_mm, p.x_m, p.y_m, p.z_m)
+                     for p in message.centre_line], np.float32).reshape(-1, 7)
+    scale = Scale(message.mm_per_px, message.mm_per_px_sigma, ScaleSource(message.scale_source))
+    placed = bool(np.isfinite(line[:, 4:]).all())
     return Crack(
         id=message.id, confidence=message.confidence,
-        bounding_box=(box.x_px, box.y_px, box.width_px, box.height_px), centre_line=line,
-        widths_px=np.array([p.width_px for p in message.centre_line], np.float32),
-        length_px=message.length_px, width_mean_px=message.width_mean_px,
-        width_p95_px=message.width_p95_px, width_max_px=message.width_max_px,
-        area_px=message.area_px, orientation=message.orientation, tortuosity=message.tortuosity,
-        kind=CrackKind(message.kind), touches_border=message.touches_border, mm_per_px=mm_per_px,
-        length_sigma_mm=message.length_sigma_mm, width_sigma_px=message.width_sigma_px,
-        width_sigma_mm=message.width_sigma_mm, width_floor_px=floor)
+        bounding_box=(box.x_px, box.y_px, box.width_px, box.height_px), centre_line=line[:, :2],
+        widths_px=line[:, 2], kind=CrackKind(message.kind),
+        touches_border=message.touches_border, scale=scale,
+        widths_mm=line[:, 3] if scale.known else None, places_m=line[:, 4:] if placed else None,
+        place=Place(**{name: getattr(message, name) for name in _PLACE}),
+        **{name: getattr(message, name) for name in _MEASURES})

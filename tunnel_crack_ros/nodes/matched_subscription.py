@@ -26,17 +26,19 @@ class MatchedSubscription:
 
     def __init__(self, node: Node, kind: type[Any], topic: str,
                  callback: Callable[[Any], None],
-                 on_lost: Callable[[int], None] | None = None) -> None:
+                 on_lost: Callable[[int], None] | None = None, depth: int = 10) -> None:
         """Subscribe.
 
         :param kind: type of the messages.
         :param topic: relative name.
         :param on_lost: called with the number of messages the middleware lost.
+        :param depth: messages that may wait for the node.
         """
         self.topic = node.resolve_topic_name(topic)
         self._name = topic  # what rclpy takes: it applies remappings itself, and only once
         self._node, self._kind, self._callback, self._on_lost = node, kind, callback, on_lost
-        self._qos = to_match_publishers(node, topic)
+        self._depth = depth
+        self._qos = to_match_publishers(node, topic, depth)
         self._subscription: Subscription | None = None
         self._destroyed = False
         self.match()
@@ -45,7 +47,7 @@ class MatchedSubscription:
         """Look at the publishers and subscribe (anew) if they ask for it. Call it now and then."""
         if self._destroyed or not self.publishers:
             return
-        qos = to_match_publishers(self._node, self._name)
+        qos = to_match_publishers(self._node, self._name, self._depth)
         same = (qos.reliability, qos.durability) == (self._qos.reliability, self._qos.durability)
         if self._subscription is not None and same:
             return

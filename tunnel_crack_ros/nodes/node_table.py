@@ -79,6 +79,7 @@ class Settings:
     models_folder: str = ''         # searched for models first
     classifier_model: str = ''      # name, or path of an .onnx file; wins over `models`
     segmenter_model: str = ''
+    odometry: str = ''              # topic of the vehicle's odometry; '': `odometry`
     params_file: str = ''           # '': the package's config/tunnel_crack.yaml
     namespace: str = ''
     use_sim_time: bool = False
@@ -197,6 +198,8 @@ def node_table(settings: Settings, share: Path) -> list[Process]:
     if settings.use_sim_time:
         parameters['use_sim_time'] = True
     remappings = [pair for camera in settings.cameras for pair in camera.remappings()]
+    if settings.odometry:
+        remappings.append(('odometry', settings.odometry))
     environment = {ENVIRONMENT: settings.models_folder} if settings.models_folder else {}
 
     def node(name: str, model: str = '') -> Process:

@@ -14,7 +14,7 @@ RESULTS = QoSProfile(depth=10, history=HistoryPolicy.KEEP_LAST,
 _DEPTH = 10  # between the middleware and the slots; a callback takes well under a frame's time
 
 
-def to_match_publishers(node: Node, topic: str) -> QoSProfile:
+def to_match_publishers(node: Node, topic: str, depth: int = _DEPTH) -> QoSProfile:
     """Return the profile that receives from every publisher a topic has.
 
     Reliable only where all publishers offer it (large frames arrive whole that way), else best
@@ -22,6 +22,7 @@ def to_match_publishers(node: Node, topic: str) -> QoSProfile:
     sensor data.
 
     :param topic: name before remapping, relative or absolute.
+    :param depth: messages that may wait for the node.
     """
     offers = [info.qos_profile for info in node.get_publishers_info_by_topic(topic)]
     reliable = bool(offers) and all(
@@ -29,6 +30,6 @@ def to_match_publishers(node: Node, topic: str) -> QoSProfile:
     local = bool(offers) and all(
         offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers)
     return QoSProfile(
-        depth=_DEPTH, history=HistoryPolicy.KEEP_LAST,
+        depth=depth, history=HistoryPolicy.KEEP_LAST,
         reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
         durability=DurabilityPolicy.TRANSIENT_LOCAL if local else DurabilityPolicy.VOLATILE)

@@ -14,7 +14,7 @@ from std_msgs.msg import Header
 from tunnel_crack_msgs.msg import CrackArray, FrameVerdict
 
 from tunnel_crack_ros.inspection.result_folder import FrameRecord, ResultFolder, Summary
-from tunnel_crack_ros.nodes.conversions import cracks_from_msg, scale_from_msg
+from tunnel_crack_ros.nodes.conversions import measures_from_msg
 from tunnel_crack_ros.nodes.image_bridge import imgmsg_to_cv2
 from tunnel_crack_ros.nodes.qos import RESULTS
 from tunnel_crack_ros.vision import Label
@@ -75,8 +75,7 @@ class ResultRecorder:
 
     def _on_cracks(self, message: CrackArray) -> None:
         record = self._record(message.camera, message.header)
-        record.cracks = cracks_from_msg(message)
-        record.scale = scale_from_msg(message)
+        record.measures = measures_from_msg(message)
         self._models |= {'segmenter': message.model, 'segmenter_threshold': message.threshold}
         self.segmented += 1
 

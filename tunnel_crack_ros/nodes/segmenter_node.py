@@ -5,101 +5,63 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-import math
 from typing import Any
 
+from nav_msgs.msg import Odometry
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, Range
-from std_msgs.msg import Header
 from tunnel_crack_msgs.msg import CrackArray
 from visualization_msgs.msg import MarkerArray
 
 from tunnel_crack_ros.nodes.camera_node import CameraNode, CameraParameters
 from tunnel_crack_ros.nodes.conversions import (
+    calibration_from_msg,
     confidence_to_msg,
     cracks_to_markers,
     cracks_to_msg,
-    focal_length_px,
+    depth_from_msg,
     FrameMessage,
     mask_to_msg,
     overlay_to_msg,
+    pose_from_msg,
     range_m,
     rgb_from_msg,
     stamp_ns,
 )
 from tunnel_crack_ros.nodes.matched_subscription import MatchedSubscription
-from tunnel_crack_ros.nodes.parameters import parameter
 from tunnel_crack_ros.nodes.qos import RESULTS
 from tunnel_crack_ros.nodes.run_node import run_node
-from tunnel_crack_ros.vision import (
-    Crack,
-    CrackSegmenter,
-    Gaps,
-    measure_cracks,
-    MeasureRules,
-    Model,
-    RgbFrame,
-    Scale,
-    Segmentation,
-)
+from tunnel_crack_ros.vision import CrackSegmenter, Model, RgbFrame, Segmentation
+from tunnel_crack_ros.vision.frame_measures import CameraSensors, FrameMeasures, measure_frame
 from tunnel_crack_ros.vision.model_folder import SEGMENTER
+from tunnel_crack_ros.vision.odometry_history import OdometryHistory
 from tunnel_crack_ros.vision.overlay import draw_overlay
-from tunnel_crack_ros.vision.range_history import RangeHistory
-from tunnel_crack_ros.vision.scale import choose_scale
+from tunnel_crack_ros.vision.segmenter_settings import SegmenterSettings
+
+_SMALL_WAIT = 200   # messages of range and odometry that may wait: half a second of a fast sensor
 
 
 @dataclass(frozen=True)
-class SegmenterParameters(CameraParameters):
+class SegmenterParameters(SegmenterSettings, CameraParameters):
     """Parameters of the segmenter."""
 
-    max_pixels: int = parameter(
-        1_048_576, 'Larger frames are reduced to this many pixels for the network, px',
-        low=65_536, high=100_000_000, live=True)
-    min_area_px: int = parameter(
-        30, "Smaller connected pieces of the mask are dropped, px at the frame's own size",
-        low=1, high=100_000, live=True)
-    mm_per_px: float = parameter(
-        0.0, 'Millimetres of lining a pixel covers; 0: from camera_info and distance', low=0.0,
-        high=1000.0, live=True)
-    lining_distance_m: float = parameter(
-        0.0, 'Distance from the cameras to the lining, m; 0: from the topic <camera>/range',
-        low=0.0, high=100.0, live=True)
-    axis_angle: float = parameter(
-        0.0, 'Direction of the tunnel axis in the image, rad; 0: along the rows',
-        low=-math.pi / 2, high=math.pi / 2, live=True)
-    longitudinal_below: float = parameter(
-        0.5236, 'Cracks closer to the tunnel axis than this are longitudinal, rad',
-        low=0.0, high=math.pi / 4, live=True)
-    circumferential_above: float = parameter(
-        1.0472, 'Cracks farther from the tunnel axis than this are circumferential, rad',
-        low=math.pi / 4, high=math.pi / 2, live=True)
-    bridge_gap_px: float = parameter(
-        15.0, 'Gaps up to this between ends that face each other are bridged, px; 0: none',
-        low=0.0, high=200.0, live=True)
-    bridge_angle: float = parameter(
-        0.5236, 'How far such ends may point past each other, rad', low=0.0, high=math.pi / 3,
-        live=True)
-    resolvable_px: float = parameter(
-        1.0, 'Widths below this are not given in mm, px', low=0.0, high=20.0, live=True)
-
-    @property
-    def rules(self) -> MeasureRules:
-        """Return how cracks are measured."""
-        return MeasureRules(self.axis_angle, self.longitudinal_below, self.circumferential_above,
-                            Gaps(self.bridge_gap_px, self.bridge_angle), self.resolvable_px)
+    def problem(self) -> str:
+        """Say what does not fit together; '' when all does."""
+        return self.contradiction(self.cameras)
 
 
 @dataclass
 class CameraOutputs:
-    """Publishers of one camera, and what is known of its optics."""
+    """Publishers of one camera, and what its sensors say."""
 
     mask: Publisher
     confidence: Publisher
     cracks: Publisher
     markers: Publisher
     overlay: Publisher
-    camera_info: CameraInfo | None = None
-    distance: RangeHistory = field(default_factory=RangeHistory)
+    sensors: CameraSensors = field(default_factory=CameraSensors)
+    note: str = ''
+    """What was last said to be wrong with them."""
 
     def publishers(self) -> tuple[Publisher, ...]:
         """Return all publishers."""
@@ -116,22 +78,27 @@ class SegmenterNode(CameraNode):
         """Make an unconfigured node; it starts itself unless `autostart` is off."""
         self._segmenter: CrackSegmenter | None = None
         self._outputs: dict[str, CameraOutputs] = {}
-        self._optics: list[MatchedSubscription] = []
+        self._sensors: list[MatchedSubscription] = []
+        self._odometry = OdometryHistory()
         super().__init__(name, overrides)
 
     def make_outputs(self) -> Model:
-        """Load the segmenter; make the cameras' publishers; listen to their optics."""
+        """Load the segmenter; make the cameras' publishers; listen to their sensors."""
         p = self.parameters
         model = Model.load(p.model or SEGMENTER, task='segmenter', wanted_providers=p.providers,
                            require_gpu=p.require_gpu, threads=p.threads)
         self._segmenter = CrackSegmenter(model, p.chosen_threshold, p.max_pixels, p.min_area_px)
         for camera in p.cameras:
             self._outputs[camera] = self._camera_outputs(camera)
-            self._optics += [
+            self._sensors += [
                 MatchedSubscription(self, CameraInfo, f'{camera}/camera_info',
                                     partial(self._on_camera_info, camera)),
                 MatchedSubscription(self, Range, f'{camera}/range',
-                                    partial(self._on_range, camera))]
+                                    partial(self._on_range, camera), depth=_SMALL_WAIT),
+                MatchedSubscription(self, Image, f'{camera}/depth',
+                                    partial(self._on_depth, camera))]
+        self._sensors.append(MatchedSubscription(
+            self, Odometry, 'odometry', self._on_odometry, depth=_SMALL_WAIT))
         return model
 
     def _camera_outputs(self, camera: str) -> CameraOutputs:
@@ -147,9 +114,10 @@ class SegmenterNode(CameraNode):
         for outputs in self._outputs.values():
             for publisher in outputs.publishers():
                 self.destroy_publisher(publisher)
-        for subscription in self._optics:
+        for subscription in self._sensors:
             subscription.destroy()
-        self._outputs, self._optics, self._segmenter = {}, [], None
+        self._outputs, self._sensors, self._segmenter = {}, [], None
+        self._odometry = OdometryHistory()
 
     def apply(self, parameters: SegmenterParameters) -> None:
         """Take over threshold and sizes."""
@@ -166,50 +134,58 @@ class SegmenterNode(CameraNode):
         with self.times.measure('segment'):
             segmentation = segmenter.segment(frame)
         with self.times.measure('measure'):
-            scale = self.scale_of(camera, message.header)
-            cracks = measure_cracks(segmentation, scale, self.parameters.rules)
+            measures = self.measure(camera, message, segmentation)
         with self.times.measure('publish'):
-            self._publish(camera, message, frame, segmentation, cracks, scale)
+            self._publish(camera, message, frame, segmentation, measures)
         return True
 
-    def scale_of(self, camera: str, header: Header) -> Scale:
-        """Return a frame's mm per pixel, from the first of parameter, distance and range known."""
-        p, outputs = self.parameters, self._outputs[camera]
-        return choose_scale(
-            mm_per_px=p.mm_per_px, distance_m=p.lining_distance_m,
-            focal_length_px=focal_length_px(outputs.camera_info),
-            range_m=outputs.distance.at(stamp_ns(header)))
+    def measure(self, camera: str, message: FrameMessage,
+                segmentation: Segmentation) -> FrameMeasures:
+        """Measure a frame's cracks with what the sensors said at its stamp."""
+        p, outputs, header = self.parameters, self._outputs[camera], message.header
+        sensed = outputs.sensors.at(stamp_ns(header), header.frame_id, self._odometry)
+        measures = measure_frame(segmentation, sensed, p.of_camera(camera, p.cameras))
+        if measures.note and measures.note != outputs.note:
+            self.get_logger().warning(f'{camera}: {measures.note}')
+        outputs.note = measures.note
+        return measures
 
     def _publish(self, camera: str, message: FrameMessage, frame: RgbFrame,
-                 segmentation: Segmentation, cracks: list[Crack], scale: Scale) -> None:
+                 segmentation: Segmentation, measures: FrameMeasures) -> None:
         out, header = self._outputs[camera], message.header
         assert self.model is not None
         out.cracks.publish(cracks_to_msg(
-            cracks, header, camera, self.model.card.identity, segmentation.threshold,
-            segmentation.mask.shape, scale))
+            measures, header, camera, self.model.card.identity, segmentation.threshold,
+            segmentation.mask.shape))
         # pictures are large: made only for those who look
         if out.mask.get_subscription_count():
             out.mask.publish(mask_to_msg(segmentation.mask, header))
         if out.confidence.get_subscription_count():
             out.confidence.publish(confidence_to_msg(segmentation.confidence, header))
         if out.markers.get_subscription_count():
-            out.markers.publish(
-                cracks_to_markers(cracks, header, camera, scale, out.camera_info))
+            out.markers.publish(cracks_to_markers(measures.cracks, header, camera))
         if out.overlay.get_subscription_count():
-            out.overlay.publish(
-                overlay_to_msg(draw_overlay(frame, segmentation.mask, cracks), header))
+            out.overlay.publish(overlay_to_msg(
+                draw_overlay(frame, segmentation.mask, measures.cracks), header))
 
     def _on_camera_info(self, camera: str, info: CameraInfo) -> None:
         if camera in self._outputs:
-            self._outputs[camera].camera_info = info
+            self._outputs[camera].sensors.calibration = calibration_from_msg(info)
 
     def _on_range(self, camera: str, found: Range) -> None:
         if camera in self._outputs:
-            self._outputs[camera].distance.add(stamp_ns(found.header), range_m(found))
+            self._outputs[camera].sensors.ranges.add(stamp_ns(found.header), *range_m(found))
+
+    def _on_depth(self, camera: str, image: Image) -> None:
+        if camera in self._outputs:
+            self._outputs[camera].sensors.depths.add(depth_from_msg(image))
+
+    def _on_odometry(self, odometry: Odometry) -> None:
+        self._odometry.add(pose_from_msg(odometry))
 
     def _match_publishers(self) -> None:
         super()._match_publishers()
-        for subscription in self._optics:
+        for subscription in self._sensors:
             subscription.match()
 
 

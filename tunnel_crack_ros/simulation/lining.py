@@ -12,6 +12,7 @@ import numpy as np
 from tunnel_crack_ros.simulation.cracks import draw_crack, LiningCrack, LONGEST_MM
 from tunnel_crack_ros.simulation.noise import lattice_noise
 from tunnel_crack_ros.simulation.seeds import rng_for, seed_for
+from tunnel_crack_ros.simulation.settings import SimulationSettings
 from tunnel_crack_ros.simulation.view import Bounds, Plane, View
 
 CRACK_CELL_MM = 1200.0
@@ -88,6 +89,12 @@ class Lining:
             crack for column in columns for row in rows
             for crack in _cracks_of_cell(self, column, row)
             if crack.bounds.overlaps(bounds)]
+
+
+def tunnel_radius_m(settings: SimulationSettings) -> float:
+    """Return the radius of the bore that a drive goes through, m."""
+    return Lining.draw(settings.seed, settings.crack_density,
+                       settings.max_crack_width).radius / 1000.0
 
 
 @lru_cache(maxsize=512)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tunnel_crack_ros.vision.frame import RgbFrame
 from tunnel_crack_ros.vision.geometry import Crack
+from tunnel_crack_ros.vision.place import clock_text
 
 _RED = (255, 40, 40)
 _YELLOW = (255, 230, 0)
@@ -46,22 +47,39 @@ def draw_overlay(frame: RgbFrame, mask: npt.NDArray[np.uint8],
 
 
 def label_text(crack: Crack) -> str:
-    """Say a crack in a few words: number, length and mean width, in mm where a scale is known.
+    """Say a crack in a few words: number, length, mean width with its sigma, and place.
 
-    A width too small to be resolved is said to be below what can be.
+    In mm where a scale is known; a width too small to be resolved is said to be below what can
+    be. Where the place is known, a second line says the chainage and the clock position.
     """
     if math.isnan(crack.length_mm):
-        return f'{crack.id}: {crack.length_px:.0f} px, w {crack.width_mean_px:.1f} px'
-    width = f'{crack.width_mean_mm:.1f}' if crack.resolved else f'below {crack.width_floor_mm:.1f}'
-    return f'{crack.id}: {crack.length_mm:.0f} mm, w {width} mm'
+        text = f'{crack.id}: {crack.length_px:.0f} px, w {crack.width_mean_px:.1f} px'
+    else:
+        text = f'{crack.id}: {crack.length_mm:.0f} mm, w {_width_text(crack)} mm'
+    place = crack.place
+    words = [f'{place.chainage_m:.2f} m'] if math.isfinite(place.chainage_m) else []
+    words += [f"{clock_text(place.clock_h)} o'clock"] if math.isfinite(place.clock_h) else []
+    return '\n'.join([text, ', '.join(words)]) if words else text
+
+
+def _width_text(crack: Crack) -> str:
+    if not crack.resolved or math.isnan(crack.width_mean_mm):
+        return f'below {crack.width_floor_mm:.1f}'
+    sigma = crack.width_sigma_mm
+    if not math.isfinite(sigma):
+        return f'{crack.width_mean_mm:.1f}'
+    digits = 1 if sigma >= 0.095 else 2
+    return f'{crack.width_mean_mm:.{digits}f} +- {max(sigma, 0.01):.{digits}f}'
 
 
 def _write_label(picture: RgbFrame, mask: npt.NDArray[np.uint8], crack: Crack, size: int,
                  taken: list[tuple[int, int, int, int]]) -> None:
     """Write where the text hides no other label and the least of any crack."""
-    text, font, height_factor = label_text(crack), cv2.FONT_HERSHEY_SIMPLEX, 0.42 * size
-    (width, height), below = cv2.getTextSize(text, font, height_factor, size)
-    width, height = width + 4, height + below + 4
+    lines = label_text(crack).split('\n')
+    font, height_factor = cv2.FONT_HERSHEY_SIMPLEX, 0.42 * size
+    sizes = [cv2.getTextSize(line, font, height_factor, size) for line in lines]
+    row = max(high + below for (_, high), below in sizes) + 3
+    width, height = max(wide for (wide, _), _ in sizes) + 4, row * len(lines) + 2
     left, top, box_width, box_height = crack.bounding_box
     places = [(left, top - height), (left, top + box_height), (left + box_width, top),
               (left - width, top), (left + box_width - width, top - height),
@@ -77,8 +95,9 @@ def _write_label(picture: RgbFrame, mask: npt.NDArray[np.uint8], crack: Crack, s
     _, (x, y, *_) = best = min(free, key=lambda place: place[0])
     taken.append(best[1])
     cv2.rectangle(picture, (x, y), (x + width, y + height), (0, 0, 0), -1)
-    cv2.putText(picture, text, (x + 2, y + height - below - 2), font, height_factor,
-                (255, 255, 255), size, cv2.LINE_AA)
+    for number, (line, ((_, high), _)) in enumerate(zip(lines, sizes)):
+        cv2.putText(picture, line, (x + 2, y + 2 + row * number + high), font, height_factor,
+                    (255, 255, 255), size, cv2.LINE_AA)
 
 
 def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:

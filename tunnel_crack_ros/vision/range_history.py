@@ -18,28 +18,35 @@ class RangeHistory:
         :param max_age_s: an older measurement says nothing of a frame, s.
         """
         self._max_age_ns = round(max_age_s * 1e9)
-        self._measured: list[tuple[int, float]] = []
-        self._unstamped: float | None = None
+        self._measured: list[tuple[int, float, float]] = []
+        self._unstamped: tuple[float, float] | None = None
 
-    def add(self, stamp_ns: int, distance_m: float) -> None:
+    def add(self, stamp_ns: int, distance_m: float, sigma_m: float = math.nan) -> None:
         """Take a measurement.
 
         :param stamp_ns: of its header, ns; 0 (a driver that does not stamp): it holds for every
             frame until the next one comes.
         :param distance_m: camera to lining, m; NaN: the sensor saw nothing.
+        :param sigma_m: its standard deviation, as the sensor says, m; NaN: it does not.
         """
-        self._unstamped = distance_m if stamp_ns == 0 else None
+        self._unstamped = (distance_m, sigma_m) if stamp_ns == 0 else None
         if stamp_ns == 0:
             return
-        insort(self._measured, (stamp_ns, distance_m), key=lambda entry: entry[0])
+        insort(self._measured, (stamp_ns, distance_m, sigma_m), key=lambda entry: entry[0])
         del self._measured[:-_KEPT]
 
     def at(self, stamp_ns: int) -> float:
         """Return the last distance measured up to a frame's stamp, m; NaN: none, or too old."""
+        return self.measured_at(stamp_ns)[0]
+
+    def measured_at(self, stamp_ns: int) -> tuple[float, float]:
+        """Return the same with its standard deviation, m; NaN where there is none."""
         if self._unstamped is not None:
             return self._unstamped
         place = bisect_right(self._measured, stamp_ns, key=lambda entry: entry[0])
         if place == 0:
-            return math.nan
-        measured_ns, distance_m = self._measured[place - 1]
-        return distance_m if stamp_ns - measured_ns <= self._max_age_ns else math.nan
+            return math.nan, math.nan
+        measured_ns, distance_m, sigma_m = self._measured[place - 1]
+        if stamp_ns - measured_ns > self._max_age_ns:
+            return math.nan, math.nan
+        return distance_m, sigma_m

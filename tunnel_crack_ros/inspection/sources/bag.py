@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 import math
 from pathlib import Path
 from typing import Any
@@ -14,15 +16,23 @@ from rosbags.typesys import get_typestore, Stores
 
 from tunnel_crack_ros.inspection.sources.recorded_frame import RecordedFrame, SourceError
 from tunnel_crack_ros.vision import FrameError, RgbFrame
+from tunnel_crack_ros.vision.depth import depth_from_raw, DepthImage
+from tunnel_crack_ros.vision.depth_history import RecordedDepth
 from tunnel_crack_ros.vision.frame import rgb_from_compressed, rgb_from_raw
-from tunnel_crack_ros.vision.range_history import RangeHistory
+from tunnel_crack_ros.vision.frame_measures import Calibration, CameraSensors, Sensed
+from tunnel_crack_ros.vision.odometry_history import OdometryHistory, VehiclePose
 
 _RAW = 'sensor_msgs/msg/Image'
 _COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 _CALIBRATION = 'sensor_msgs/msg/CameraInfo'
 _RANGE = 'sensor_msgs/msg/Range'
+_ODOMETRY = 'nav_msgs/msg/Odometry'
 _BAG_ENDINGS = ('.mcap', '.db3')
-_NOT_CAMERAS = ('mask', 'confidence', 'overlay', 'heatmap', 'flagged')  # our own outputs
+_DEPTH = 'depth'
+_ODOMETRY_TOPICS = ('odometry', 'odom')     # last part of their names
+# our own outputs, and what is no picture of the lining
+_NOT_CAMERAS = ('mask', 'confidence', 'overlay', 'heatmap', 'flagged', _DEPTH)
+_LOOK_AHEAD_NS = 300_000_000    # so long a frame waits for sensors that were recorded after it
 
 
 def bag_below(path: Path) -> Path | None:
@@ -38,11 +48,13 @@ def bag_below(path: Path) -> Path | None:
 class BagFrames:
     """The frames of a bag's image topics, in the order they were recorded."""
 
-    def __init__(self, bag: Path, topics: Sequence[str] = ()) -> None:
+    def __init__(self, bag: Path, topics: Sequence[str] = (), odometry: str = '') -> None:
         """Look into a bag.
 
         :param bag: folder with `metadata.yaml`.
         :param topics: image topics to read; empty: all but this package's own results.
+        :param odometry: topic of the vehicle's odometry; '': the only one, or the one named
+            `odometry` or `odom`.
         :raises SourceError: the bag cannot be read, or has no such topic.
         """
         self._bag = bag
@@ -61,32 +73,60 @@ class BagFrames:
                 raise SourceError(f'{bag}: no topic of type {_RAW} or {_COMPRESSED}')
             self._topics = {c.topic for c in chosen}
             self._count = sum(c.msgcount for c in chosen)
+            self._odometry = _odometry_topic(
+                bag, sorted({c.topic for c in reader.connections if c.msgtype == _ODOMETRY}),
+                odometry)
 
     def __len__(self) -> int:
         """Return the number of frames."""
         return self._count
 
     def __iter__(self) -> Iterator[RecordedFrame]:
-        """Read the frames; calibration and range are those recorded last before each."""
-        focal_lengths: dict[str, float] = {}
-        distances: dict[str, RangeHistory] = {}
+        """Read the frames; each waits a moment for what its sensors say a little later."""
+        sensors: dict[str, CameraSensors] = defaultdict(CameraSensors)
+        odometry = OdometryHistory()
+        waiting: deque[tuple[int, Any, Connection]] = deque()
+
+        def frame(message: Any, connection: Connection) -> RecordedFrame:
+            sensed = sensors[camera_of(connection.topic)].at(
+                _stamp_ns(message), message.header.frame_id, odometry)
+            return _frame(message, connection, sensed)
         with _reading(self._bag) as reader:
             wanted = [c for c in reader.connections if c.topic in self._topics
-                      or c.msgtype in (_CALIBRATION, _RANGE)]
-            for connection, _, data in reader.messages(wanted):
+                      or c.msgtype in (_CALIBRATION, _RANGE) or c.topic == self._odometry
+                      or c.msgtype == _RAW and c.topic.split('/')[-1] == _DEPTH]
+            for connection, recorded_ns, data in reader.messages(wanted):
+                while waiting and waiting[0][0] < recorded_ns - _LOOK_AHEAD_NS:
+                    yield frame(*waiting.popleft()[1:])
                 message: Any = reader.deserialize(data, connection.msgtype)
-                camera = camera_of(connection.topic)
+                own = sensors[camera_of(connection.topic)]
                 if connection.topic in self._topics:
-                    distance = distances.get(camera, RangeHistory())
-                    yield _frame(message, connection, focal_lengths.get(camera, math.nan),
-                                 distance.at(_stamp_ns(message)))
+                    waiting.append((recorded_ns, message, connection))
                 elif connection.msgtype == _CALIBRATION:
-                    focal = float(message.k[0])
-                    focal_lengths[camera] = focal if focal > 0 else math.nan
+                    own.calibration = _calibration(message)
+                elif connection.msgtype == _RANGE:
+                    own.ranges.add(_stamp_ns(message), *_range(message))
+                elif connection.msgtype == _ODOMETRY:
+                    odometry.add(_pose(message))
                 else:
-                    valid = message.min_range <= message.range <= message.max_range
-                    distances.setdefault(camera, RangeHistory()).add(
-                        _stamp_ns(message), float(message.range) if valid else math.nan)
+                    own.depths.add(RecordedDepth(_stamp_ns(message), message.header.frame_id,
+                                                 partial(_depth, message)))
+            while waiting:
+                yield frame(*waiting.popleft()[1:])
+
+
+def _odometry_topic(bag: Path, found: Sequence[str], wanted: str) -> str:
+    """Return the topic of the odometry; '' when there is none.
+
+    :raises SourceError: the one that is wanted is not there.
+    """
+    if wanted:
+        if wanted not in found:
+            raise SourceError(f'{bag}: no odometry topic {wanted}; it has '
+                              f"{', '.join(found) or 'none'}")
+        return wanted
+    named = [topic for topic in found if topic.split('/')[-1] in _ODOMETRY_TOPICS]
+    return found[0] if len(found) == 1 else named[0] if len(named) == 1 else ''
 
 
 def camera_of(topic: str) -> str:
@@ -97,8 +137,7 @@ def camera_of(topic: str) -> str:
     return '/'.join(parts[:-1]) or parts[0]
 
 
-def _frame(message: Any, connection: Connection, focal_length_px: float,
-           range_m: float) -> RecordedFrame:
+def _frame(message: Any, connection: Connection, sensed: Sensed) -> RecordedFrame:
     camera = camera_of(connection.topic)
     stamp = (int(message.header.stamp.sec), int(message.header.stamp.nanosec))
     name = f"{camera.replace('/', '_')}_{stamp[0]}_{stamp[1]:09d}"
@@ -107,7 +146,35 @@ def _frame(message: Any, connection: Connection, focal_length_px: float,
         rgb = _pixels(message, connection.msgtype)
     except FrameError as found:
         error = str(found)
-    return RecordedFrame(name, camera, stamp, rgb, error, focal_length_px, range_m)
+    return RecordedFrame(name, camera, stamp, rgb, error, sensed)
+
+
+def _calibration(info: Any) -> Calibration:
+    part = info.roi
+    return Calibration(
+        k=info.k.tolist(), d=info.d.tolist(), model=info.distortion_model, p=info.p.tolist(),
+        width=info.width, height=info.height, binning=(info.binning_x, info.binning_y),
+        region=(part.x_offset, part.y_offset, part.width, part.height))
+
+
+def _range(found: Any) -> tuple[float, float]:
+    valid = found.min_range <= found.range <= found.max_range
+    variance = getattr(found, 'variance', 0.0)      # Humble's Range has none
+    return (float(found.range) if valid else math.nan,
+            math.sqrt(variance) if variance > 0.0 else math.nan)
+
+
+def _pose(odometry: Any) -> VehiclePose:
+    place, turn = odometry.pose.pose.position, odometry.pose.pose.orientation
+    return VehiclePose.of(
+        _stamp_ns(odometry), (place.x, place.y, place.z), (turn.x, turn.y, turn.z, turn.w),
+        odometry.twist.twist.linear.x, odometry.pose.covariance)
+
+
+def _depth(image: Any) -> DepthImage:
+    return DepthImage(depth_from_raw(
+        image.data, width=image.width, height=image.height, step=image.step,
+        encoding=image.encoding, big_endian=bool(image.is_bigendian)))
 
 
 def _stamp_ns(message: Any) -> int:

@@ -12,20 +12,21 @@ from tunnel_crack_ros.inspection.sources.recorded_frame import FrameSource, Sour
 from tunnel_crack_ros.inspection.sources.video import VIDEO_ENDINGS, VideoFrames
 
 
-def open_source(path: Path, topics: Sequence[str] = ()) -> FrameSource:
+def open_source(path: Path, topics: Sequence[str] = (), odometry: str = '') -> FrameSource:
     """Open a recording.
 
     :param path: an image, a folder of images, a video, a bag (its folder, or its .mcap or .db3
         file), or a folder that holds a bag in `bag/`, as `tunnel_crack simulate` writes it.
     :param topics: image topics of a bag; empty: all it has.
+    :param odometry: topic of a bag's odometry; '': found by itself where it is plain.
     :raises SourceError: it is none of these, or has no frame.
     """
     if not path.exists():
         raise SourceError(f'{path}: no such file or folder')
     bag = bag_below(path)
     if bag is not None:
-        return BagFrames(bag, topics)
-    if topics:
+        return BagFrames(bag, topics, odometry)
+    if topics or odometry:
         raise SourceError(f'{path}: is no bag, so it has no topics')
     if path.is_dir():
         return ImageFrames(images_below(path))

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-import math
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from tunnel_crack_ros.vision import RgbFrame
+from tunnel_crack_ros.vision.frame_measures import Sensed
 
 
 class SourceError(ValueError):
@@ -28,10 +28,8 @@ class RecordedFrame:
     """uint8, H x W x 3, RGB; None when it cannot be read."""
     error: str = ''
     """Why it cannot be read."""
-    focal_length_px: float = math.nan
-    """fx of the calibration; NaN: none recorded before the frame."""
-    range_m: float = math.nan
-    """Distance to the lining last measured before the frame, m; NaN: none, or out of range."""
+    sensed: Sensed = field(default_factory=Sensed)
+    """What the recording's sensors say of its moment."""
 
 
 class FrameSource(Protocol):

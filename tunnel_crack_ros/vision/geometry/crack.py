@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 import math
 
 import numpy as np
 import numpy.typing as npt
+
+from tunnel_crack_ros.vision.place import Place
+from tunnel_crack_ros.vision.scale import Scale
 
 
 class CrackKind(IntEnum):
@@ -50,19 +53,41 @@ class Crack:
     kind: CrackKind
     touches_border: bool
     """The crack reaches the frame's edge."""
-    mm_per_px: float = math.nan
     length_sigma_px: float = math.nan
     """Standard deviation of length_px, px."""
-    length_sigma_mm: float = math.nan
-    """Of length_mm, mm, with the scale's own; NaN: no scale."""
     width_sigma_px: float = math.nan
     """Of width_mean_px, px."""
-    width_sigma_mm: float = math.nan
-    """Of width_mean_mm, mm, with the scale's own; NaN: no scale."""
     branches: tuple[npt.NDArray[np.float32], ...] = ()
     """Lines that leave the centre line, or lie beside it: each K x 2, as centre_line."""
     width_floor_px: float = 0.0
     """Smallest width that can be resolved, px: narrower ones have no value in mm."""
+    scale: Scale = field(default_factory=Scale)
+    """Length on the lining for a pixel along the crack, with sigma and source."""
+    length_mm: float = math.nan
+    length_sigma_mm: float = math.nan
+    """Of length_mm, mm, with the scale's own; NaN: no scale."""
+    width_mean_mm: float = math.nan
+    """NaN: no scale, or below what can be resolved."""
+    width_p95_mm: float = math.nan
+    """NaN as above."""
+    width_max_mm: float = math.nan
+    """NaN as above."""
+    width_sigma_mm: float = math.nan
+    """Of the mean width, mm, with the scale's own; NaN: no scale."""
+    width_floor_mm: float = math.nan
+    """Smallest width that can be resolved across this crack, mm; NaN: no scale."""
+    area_mm2: float = math.nan
+    widths_mm: npt.NDArray[np.float32] | None = None
+    """K, as widths_px; NaN below what can be resolved; None: no scale."""
+    places_m: npt.NDArray[np.float32] | None = None
+    """K x 3, the vertices on the lining, m, in the camera's optical frame; None: not known."""
+    plan_m: npt.NDArray[np.float64] | None = None
+    """K x 2, the vertices on the unrolled lining, m: along the tunnel from the camera, and
+    around it, clockwise, from where the camera points; None: no scale."""
+    plan_sigma_m: tuple[float, float] = (math.nan, math.nan)
+    """Of both, m."""
+    place: Place = field(default_factory=Place)
+    """Where in the tunnel it is."""
 
     @property
     def lines(self) -> tuple[npt.NDArray[np.float32], ...]:
@@ -70,41 +95,16 @@ class Crack:
         return (self.centre_line, *self.branches)
 
     @property
-    def length_mm(self) -> float:
-        """Return the length, mm; NaN: no scale."""
-        return self.length_px * self.mm_per_px
-
-    @property
-    def width_mean_mm(self) -> float:
-        """Return the mean width, mm; NaN: no scale, or below what can be resolved."""
-        return self.in_mm(self.width_mean_px)
-
-    @property
-    def width_p95_mm(self) -> float:
-        """Return the 95th percentile of the width, mm; NaN as above."""
-        return self.in_mm(self.width_p95_px)
-
-    @property
-    def width_max_mm(self) -> float:
-        """Return the largest width, mm; NaN as above."""
-        return self.in_mm(self.width_max_px)
-
-    @property
-    def width_floor_mm(self) -> float:
-        """Return the smallest width that can be resolved, mm; NaN: no scale."""
-        return self.width_floor_px * self.mm_per_px
+    def mm_per_px(self) -> float:
+        """Return the mm of length for a pixel along the crack; NaN: no scale."""
+        return self.scale.mm_per_px
 
     @property
     def resolved(self) -> bool:
         """Return whether the mean width is large enough to be given as a number."""
-        return self.width_mean_px >= self.width_floor_px * 0.999
+        return self.is_resolved(self.width_mean_px)
 
-    def in_mm(self, width_px: float) -> float:
-        """Return a width of this crack, mm; NaN: no scale, or below what can be resolved."""
+    def is_resolved(self, width_px: float) -> bool:
+        """Return whether a width of this crack, px, is large enough to be given in mm."""
         # a whole number of pixels may come out a rounding error short
-        return width_px * self.mm_per_px if width_px >= self.width_floor_px * 0.999 else math.nan
-
-    @property
-    def area_mm2(self) -> float:
-        """Return the area, mm^2; NaN: no scale."""
-        return self.area_px * self.mm_per_px ** 2
+        return width_px >= self.width_floor_px * 0.999

@@ -16,12 +16,13 @@ from tunnel_crack_ros.vision.geometry.lines import Line, measure_lines, plain_li
 from tunnel_crack_ros.vision.geometry.pieces import find_pieces, Pieces
 from tunnel_crack_ros.vision.geometry.strokes import find_networks, Gaps, Network, Stroke
 from tunnel_crack_ros.vision.geometry.thinning import thin
+from tunnel_crack_ros.vision.lining import Lining
+from tunnel_crack_ros.vision.millimetres import in_millimetres, Millimetres, vertices_of
 from tunnel_crack_ros.vision.scale import Scale
 from tunnel_crack_ros.vision.segmenter import Segmentation
 
 _BRANCHED = 0.5      # branches longer than this share of the main line: branched
 _MAX_LINES = 500    # lines of a frame that are measured to a fraction of a pixel, longest first
-_VERTEX_PX = 3       # between the vertices handed out
 _SMOOTH_PX = 5       # widths are averaged over so many px before the largest is taken
 _MIN_POINTS = 6      # shorter lines have no direction to sample across
 
@@ -40,20 +41,23 @@ class MeasureRules:
     """Gaps that are bridged."""
     resolvable_px: float = 1.0
     """Narrower cracks get no width in mm, px."""
+    mask_sigma_px: float = 0.0
+    """Standard deviation of how much wider the confidence map is than the crack, px."""
 
 
-def measure_cracks(segmentation: Segmentation, scale: Scale | None = None,
+def measure_cracks(segmentation: Segmentation, scale: Scale | Lining | None = None,
                    rules: MeasureRules | None = None) -> list[Crack]:
     """Measure the cracks of one frame.
 
     :param segmentation: mask and confidence, H x W.
-    :param scale: millimetres per pixel; None: lengths in px only, mm are NaN.
+    :param scale: millimetres per pixel, or the lining as the camera sees it; None: lengths in px
+        only, mm are NaN.
     :param rules: None: the defaults.
     :return: one crack for each 8-connected piece of the mask, or for several with gaps between
         them that are bridged; longest first.
     """
     rules = rules or MeasureRules()
-    scale = scale if scale is not None and scale.known else Scale()
+    scale = scale or Scale()
     pieces = find_pieces(segmentation.mask)
     if pieces.count == 0:
         return []
@@ -116,7 +120,7 @@ def _is_line(stroke: Stroke) -> bool:
         len(stroke.points) > float(stroke.depths.mean())
 
 
-def _crack(network: Network, lines: list[Line], facts: _Facts, scale: Scale,
+def _crack(network: Network, lines: list[Line], facts: _Facts, scale: Scale | Lining,
            rules: MeasureRules) -> Crack:
     boxes = facts.pieces.boxes[network.pieces]
     left, top = (int(v) for v in boxes[:, :2].min(axis=0))
@@ -135,11 +139,10 @@ def _crack(network: Network, lines: list[Line], facts: _Facts, scale: Scale,
                                 for share, line in zip(shares, lines)))
     length_sigma = math.sqrt(sum(line.length_sigma ** 2 for line in lines))
     orientation = _orientation(main)
-    vertices = _vertices(main)
-    branches = tuple(line.points[_vertices(line)].astype(np.float32)
+    vertices = vertices_of(len(main.points))
+    branches = tuple(line.points[vertices_of(len(line.points))].astype(np.float32)
                      for line in lines[1:len(network.strokes)])
-    mm, mm_sigma = scale.mm_per_px, scale.sigma if math.isfinite(scale.sigma) else 0.0
-    return Crack(
+    crack = Crack(
         id=0,
         confidence=min(max(float(facts.confidences[network.pieces].sum()) / area, 0.0), 1.0),
         bounding_box=(left, top, right - left, bottom - top),
@@ -155,12 +158,38 @@ def _crack(network: Network, lines: list[Line], facts: _Facts, scale: Scale,
         tortuosity=_tortuosity(main),
         kind=_kind(lines, orientation, rules),
         touches_border=left == 0 or top == 0 or right == width or bottom == height,
-        mm_per_px=mm,
         length_sigma_px=length_sigma,
-        length_sigma_mm=math.hypot(length_sigma * mm, length * mm_sigma),
-        width_sigma_px=width_sigma,
-        width_sigma_mm=math.hypot(width_sigma * mm, width_mean * mm_sigma),
+        width_sigma_px=math.hypot(width_sigma, rules.mask_sigma_px),
         width_floor_px=rules.resolvable_px)
+    metric = in_millimetres(lines, scale)
+    if not metric.scale.known:
+        return crack
+    return _with_millimetres(crack, metric, lines, vertices, rules.mask_sigma_px)
+
+
+def _with_millimetres(crack: Crack, metric: Millimetres, lines: list[Line],
+                      vertices: npt.NDArray[np.int64], mask_sigma_px: float) -> Crack:
+    """Add the measures on the lining; widths below what can be resolved get none."""
+    across = metric.width_mean / crack.width_mean_px
+    widths = np.concatenate([_running_mean(replace(line, widths=mm))
+                             for line, mm in zip(lines, metric.widths)])
+
+    def resolved(mm: float, px: float) -> float:
+        return mm if crack.is_resolved(px) else math.nan
+    main = metric.widths[0][vertices]
+    return replace(
+        crack, scale=metric.scale, length_mm=metric.length, length_sigma_mm=metric.length_sigma,
+        width_mean_mm=resolved(metric.width_mean, crack.width_mean_px),
+        width_p95_mm=resolved(_percentile_95(widths), crack.width_p95_px),
+        width_max_mm=resolved(float(widths.max()), crack.width_max_px),
+        width_sigma_mm=math.hypot(metric.width_sigma, mask_sigma_px * across),
+        width_floor_mm=crack.width_floor_px * across,
+        area_mm2=crack.area_px * metric.area_factor,
+        widths_mm=np.where(lines[0].widths[vertices] >= crack.width_floor_px * 0.999, main,
+                           np.nan).astype(np.float32),
+        places_m=None if metric.places_m is None else metric.places_m.astype(np.float32),
+        plan_m=metric.plan_m,
+        plan_sigma_m=metric.plan_sigma_m)
 
 
 def _blob(network: Network, facts: _Facts, area: float) -> Line:
@@ -188,12 +217,6 @@ def _running_mean(line: Line) -> npt.NDArray[np.float64]:
 def _percentile_95(values: npt.NDArray[np.float64]) -> float:
     place = int(0.95 * (values.size - 1))
     return float(np.partition(values, place)[place])
-
-
-def _vertices(line: Line) -> npt.NDArray[np.int64]:
-    """Return the vertices handed out: each so many-th, and the last."""
-    last = len(line.points) - 1
-    return np.append(np.arange(0, last, _VERTEX_PX), last)
 
 
 def _orientation(line: Line) -> float:

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a bag's sensors say of its frames: depth, odometry, what was recorded a little later."""
+
+import math
+
+import numpy as np
+import pytest
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import get_typestore, Stores
+
+from tunnel_crack_ros.inspection.sources import open_source, SourceError
+from tunnel_crack_ros.vision.depth import DepthError
+from tunnel_crack_ros.vision.odometry_history import ChainageRules
+
+STORE = get_typestore(Stores.ROS2_JAZZY)
+MS = 1_000_000
+
+
+class Recorder:
+    """Writes messages to a bag."""
+
+    def __init__(self, writer) -> None:
+        self._writer, self._topics = writer, {}
+
+    def write(self, topic: str, recorded_ms: int, message) -> None:
+        if topic not in self._topics:
+            self._topics[topic] = self._writer.add_connection(topic, message.__msgtype__,
+                                                              typestore=STORE)
+        self._writer.write(self._topics[topic], recorded_ms * MS,
+                           STORE.serialize_cdr(message, message.__msgtype__))
+
+
+def made(kind: str, **values):
+    return STORE.types[kind](**values)
+
+
+def header(ms: int, frame_id: str):
+    return made('std_msgs/msg/Header', frame_id=frame_id, stamp=made(
+        'builtin_interfaces/msg/Time', sec=ms // 1000, nanosec=ms % 1000 * MS))
+
+
+def image(ms: int, picture: np.ndarray, encoding: str, frame_id: str = 'eye'):
+    return made('sensor_msgs/msg/Image', header=header(ms, frame_id), height=picture.shape[0],
+                width=picture.shape[1], encoding=encoding, is_bigendian=0,
+                step=picture.strides[0], data=picture.reshape(-1).view(np.uint8))
+
+
+def pose(ms: int, x: float):
+    vector = made('geometry_msgs/msg/Vector3', x=0.0, y=0.0, z=0.0)
+    covariance = np.diag([0.01, 1, 1, 1, 1, 1]).astype(float).ravel()
+    return made(
+        'nav_msgs/msg/Odometry', header=header(ms, 'odom'), child_frame_id='base_link',
+        pose=made('geometry_msgs/msg/PoseWithCovariance', covariance=covariance, pose=made(
+            'geometry_msgs/msg/Pose', position=made('geometry_msgs/msg/Point', x=x, y=0.0, z=0.0),
+            orientation=made('geometry_msgs/msg/Quaternion', x=0.0, y=0.0, z=0.0, w=1.0))),
+        twist=made('geometry_msgs/msg/TwistWithCovariance', covariance=covariance, twist=made(
+            'geometry_msgs/msg/Twist', linear=vector, angular=vector)))
+
+
+GREY = np.full((24, 32, 3), 128, np.uint8)
+DEPTH = np.full((12, 16), 1500, np.uint16)
+
+
+@pytest.fixture
+def record(tmp_path):
+    def bag(*messages):
+        with Writer(tmp_path / 'bag', version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+            recorder = Recorder(writer)
+            for topic, recorded_ms, message in messages:
+                recorder.write(topic, recorded_ms, message)
+        return tmp_path / 'bag'
+    return bag
+
+
+def test_depth_and_odometry_recorded_a_little_after_the_frame_count(record):
+    bag = record(
+        ('/odom', 9_950, pose(9_950, 5.0)),
+        ('/eye/image_raw', 10_000, image(10_000, GREY, 'rgb8')),
+        ('/odom', 10_060, pose(10_050, 6.0)),
+        ('/eye/depth', 10_120, image(10_010, DEPTH, '16UC1')))
+    frame, = open_source(bag)      # the depth image is no camera frame
+    assert frame.camera == 'eye'
+    assert frame.sensed.depth.metres.dtype == np.float32
+    assert frame.sensed.depth.metres == pytest.approx(np.full((12, 16), 1.5))
+    chainage = frame.sensed.odometry.at(frame.sensed.stamp_ns, ChainageRules())
+    assert (chainage.metres, chainage.sigma_m) == pytest.approx((5.5, 0.1))
+
+
+def test_depth_of_another_moment_or_frame_does_not_count(record):
+    bag = record(
+        ('/eye/image_raw', 10_000, image(10_000, GREY, 'rgb8')),
+        ('/eye/depth', 10_210, image(10_200, DEPTH, '16UC1')),
+        ('/eye/image_raw', 11_000, image(11_000, GREY, 'rgb8')),
+        ('/eye/depth', 11_010, image(11_010, DEPTH, '16UC1', 'other')))
+    early, foreign = open_source(bag)
+    assert early.sensed.depth is None and early.sensed.note == ''
+    assert foreign.sensed.depth is None
+    assert "the depth image is of 'other', the frame of 'eye'" in foreign.sensed.note
+
+
+def test_a_depth_image_that_cannot_be_read_is_noted(record):
+    bag = record(('/eye/depth', 9_990, image(9_990, GREY, 'rgb8')),
+                 ('/eye/image_raw', 10_000, image(10_000, GREY, 'rgb8')))
+    frame, = open_source(bag)
+    assert "encoding 'rgb8', expected 16UC1 (mm) or 32FC1 (m)" in frame.sensed.note
+
+
+def test_metres_keep_their_holes_and_byte_order():
+    from tunnel_crack_ros.vision.depth import depth_from_raw
+    metres = np.array([[1.5, np.nan], [np.inf, 0.0]], '>f4')
+    found = depth_from_raw(metres.tobytes(), width=2, height=2, step=8, encoding='32FC1',
+                           big_endian=True)
+    assert np.array_equal(found, metres.astype(np.float32), equal_nan=True)
+    with pytest.raises(DepthError, match='16 bytes of data, expected 24'):
+        depth_from_raw(metres.tobytes(), width=2, height=3, step=8, encoding='32FC1')
+
+
+def test_the_odometry_is_the_only_one_or_named(record):
+    bag = record(('/wheel/odom', 9_900, pose(9_900, 1.0)), ('/slam/pose', 9_900, pose(9_900, 2.0)),
+                 ('/eye/image_raw', 10_000, image(10_000, GREY, 'rgb8')))
+
+    def metres(topic=''):
+        frame, = open_source(bag, odometry=topic)
+        return frame.sensed.odometry.at(frame.sensed.stamp_ns, ChainageRules()).metres
+    assert (metres(), metres('/slam/pose')) == (1.0, 2.0)
+    with pytest.raises(SourceError, match=r'no odometry topic /gps; it has /slam/pose, /wheel'):
+        open_source(bag, odometry='/gps')
+
+
+def test_two_that_may_be_meant_are_not_guessed_between(record):
+    bag = record(('/a/odom', 9_900, pose(9_900, 1.0)), ('/b/odom', 9_900, pose(9_900, 2.0)),
+                 ('/eye/image_raw', 10_000, image(10_000, GREY, 'rgb8')))
+    frame, = open_source(bag)
+    assert math.isnan(frame.sensed.odometry.at(frame.sensed.stamp_ns, ChainageRules()).metres)

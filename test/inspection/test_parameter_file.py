@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`process` takes the nodes' own parameter file, and says what is wrong with one."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tunnel_crack_ros.inspection.parameter_file import (
+    OF_NODES,
+    ParameterFileError,
+    read_parameters,
+)
+from tunnel_crack_ros.vision.segmenter_settings import SegmenterSettings
+
+SHIPPED = Path(__file__).resolve().parents[2] / 'config' / 'tunnel_crack.yaml'
+
+
+def written(tmp_path, **sections) -> Path:
+    file = tmp_path / 'own.yaml'
+    names = {'all': '/**', 'segmenter': '/**/segmenter', 'classifier': '/**/classifier'}
+    file.write_text(yaml.safe_dump({names[name]: {'ros__parameters': values}
+                                    for name, values in sections.items()}))
+    return file
+
+
+def test_the_shipped_file_holds_the_defaults():
+    said = read_parameters(SHIPPED)
+    assert said.settings == SegmenterSettings() == read_parameters(None).settings
+    assert (said.cameras, said.model, said.threshold) == (('camera',), '', None)
+
+
+def test_the_segmenters_section_wins_over_that_of_all_and_the_command_over_both(tmp_path):
+    file = written(
+        tmp_path, all={'cameras': ['l', 'r'], 'mm_per_px': 0.5, 'min_area_px': 9, 'threads': 3},
+        segmenter={'mm_per_px': 0.7, 'camera_roll': [-1.0, 1.0], 'threshold': 0.4},
+        classifier={'max_blur': 0.1, 'anything': 'else'})
+    said = read_parameters(file, {'tunnel_radius_m': 3.0, 'mm_per_px': None})
+    assert said.settings == SegmenterSettings(mm_per_px=0.7, min_area_px=9, tunnel_radius_m=3.0,
+                                              camera_roll=[-1.0, 1.0])
+    assert (said.cameras, said.threshold) == (('l', 'r'), 0.4)
+    assert read_parameters(file, {'mm_per_px': 0.0}).settings.mm_per_px == 0.0
+
+
+@pytest.mark.parametrize('name', ['segmenter', '/segmenter', '/tunnel/segmenter'])
+def test_the_node_may_be_named_as_in_ros_and_others_told_things_of_their_own(tmp_path, name):
+    file = tmp_path / 'own.yaml'
+    file.write_text(yaml.safe_dump({
+        name: {'ros__parameters': {'mm_per_px': 0.7}},
+        '/**': {'ros__parameters': {'max_blur': 0.2, 'mm_per_px': 0.1, 'min_area_px': 5}}}))
+    assert read_parameters(file).settings == SegmenterSettings(mm_per_px=0.7, min_area_px=5)
+
+
+@pytest.mark.parametrize(('segmenter', 'message'), [
+    ({'mm_per_pixel': 1.0}, "own.yaml: unknown parameter 'mm_per_pixel', expected one of max_pix"),
+    ({'mm_per_px': -1.0}, "own.yaml: parameter 'mm_per_px' is -1.0, expected 0..1000"),
+    ({'mm_per_px': 1}, 'expected a decimal number such as 1.0'),
+    ({'camera_roll': [0.1, 0.2], 'cameras': ['a', 'b', 'c']}, "'camera_roll' has 2 values"),
+    ({'camera_roll': []}, 'expected a list of decimal numbers such as'),
+    ({'camera_roll': 0.5}, 'expected a list of decimal numbers such as'),
+    ({'camera_roll': [9.0]}, 'expected only -3.14159..3.14159'),
+    ({'cameras': 'left'}, "'cameras' is 'left', expected a list of strings"),
+    ({'model': 3}, "'model' is 3, expected a string"),
+    ({'threshold': 'high'}, "'threshold' is 'high', expected -1..1"),
+    ({'chainage_from': 'gps'}, "'gps', expected one of axis, distance")])
+def test_what_does_not_fit_is_named(tmp_path, segmenter, message):
+    with pytest.raises(ParameterFileError) as error:
+        read_parameters(written(tmp_path, segmenter=segmenter))
+    assert message in str(error.value) and '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(('text', 'message'), [
+    (None, 'cannot be read'), ('a: [', 'cannot be read'), ('- 1', 'no sections'),
+    ('other: {}', 'has sections other, expected'), ('/**: 3', 'section /** has no ros__param')])
+def test_what_is_no_parameter_file_is_refused(tmp_path, text, message):
+    file = tmp_path / 'own.yaml'
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ParameterFileError, match=r'own\.yaml: ') as error:
+        read_parameters(file)
+    assert message in str(error.value)
+
+
+def test_every_parameter_that_only_nodes_need_is_known():
+    camera_node = pytest.importorskip('tunnel_crack_ros.nodes.camera_node', reason='no ROS 2 here')
+    common = {entry.name for entry in fields(camera_node.CameraParameters)}
+    assert common == {*OF_NODES, 'cameras', 'model', 'threshold'} - {'use_sim_time'}

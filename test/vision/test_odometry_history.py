@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Chainage from odometry, at the time of a frame."""
+
+import math
+import threading
+
+import numpy as np
+import pytest
+
+from tunnel_crack_ros.vision.odometry_history import (
+    AXIS,
+    ChainageRules,
+    DISTANCE,
+    OdometryHistory,
+    VehiclePose,
+)
+
+SECOND = 1_000_000_000
+
+
+def pose(seconds, x, y=0.0, *, speed=1.0, yaw=0.0, sigma=0.02, cov=None):
+    return VehiclePose.of(
+        round(seconds * SECOND), (x, y, 0.0), (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2)),
+        speed, np.diag([sigma ** 2, (3 * sigma) ** 2, 9, 9, 9, 9]).ravel() if cov is None else cov)
+
+
+def history(*poses):
+    made = OdometryHistory()
+    for one in poses:
+        made.add(one)
+    return made
+
+
+def test_a_frame_between_two_poses_is_between_their_places():
+    made = history(pose(10.0, 100.0), pose(10.2, 100.2), pose(10.1, 100.05))    # one came late
+    found = made.at(round(10.05 * SECOND), ChainageRules())
+    assert found.metres == pytest.approx(100.025)
+    assert found.sigma_m == pytest.approx(0.02)
+    assert made.at(round(10.15 * SECOND), ChainageRules()).metres == pytest.approx(100.125)
+    assert made.at(10 * SECOND, ChainageRules()).metres == pytest.approx(100.0)
+
+
+def test_after_the_last_pose_its_speed_carries_on_for_half_a_second():
+    made = history(pose(10.0, 100.0, speed=2.0))
+    found = made.at(round(10.1 * SECOND), ChainageRules())
+    assert found.metres == pytest.approx(100.2)
+    assert found.sigma_m == pytest.approx(math.hypot(0.02, 0.1))    # half of what was driven
+    assert math.isnan(made.at(round(10.51 * SECOND), ChainageRules()).metres)
+
+
+def test_before_the_first_pose_and_in_gaps_nothing_is_known():
+    made = history(pose(10.0, 100.0), pose(12.0, 102.0))
+    for seconds in (9.99, 11.0, 11.6, 0.0):
+        assert math.isnan(made.at(round(seconds * SECOND), ChainageRules()).metres)
+    # near the first, though the second is far away: by its speed
+    assert made.at(round(10.4 * SECOND), ChainageRules()).metres == pytest.approx(100.4)
+    assert math.isnan(OdometryHistory().at(10 * SECOND, ChainageRules()).metres)
+
+
+def test_the_axis_may_run_anywhere_in_odometrys_frame():
+    heading = 2.3
+    poses = [pose(t, 5.0 * t * math.cos(heading) + math.sin(heading),
+                  5.0 * t * math.sin(heading) - math.cos(heading), speed=5.0, yaw=heading)
+             for t in (1.0, 1.1)]
+    rules = ChainageRules(AXIS, heading, start_m=1000.0)
+    assert history(*poses).at(round(1.05 * SECOND), rules).metres == pytest.approx(1005.25)
+    assert history(*poses).at(round(1.2 * SECOND), rules).metres == pytest.approx(1006.0)
+    # the spread along the tunnel, of an ellipse that lies along x
+    across = math.hypot(0.02 * math.cos(heading), 0.06 * math.sin(heading))
+    assert history(*poses).at(round(1.0 * SECOND), rules).sigma_m == pytest.approx(across)
+
+
+def test_distance_counts_the_way_round_a_bend_and_back():
+    angles = np.linspace(0.0, math.pi / 2, 31)
+    poses = [pose(1.0 + 0.1 * i, 10 * math.sin(a), 10 - 10 * math.cos(a), yaw=a)
+             for i, a in enumerate(angles)]
+    rules = ChainageRules(DISTANCE, start_m=50.0)
+    assert history(*poses).at(4 * SECOND, rules).metres == pytest.approx(
+        50.0 + 10.0 * math.pi / 2, rel=1e-3)
+    back = history(pose(1.0, 0.0), pose(1.1, 1.0), pose(1.2, 0.4, speed=-6.0))
+    assert back.at(round(1.2 * SECOND), rules).metres == pytest.approx(50.4)
+
+
+def test_clocks_that_differ_spread_what_was_driven():
+    made = history(pose(1.0, 0.0, speed=3.0), pose(1.1, 0.3, speed=3.0))
+    found = made.at(round(1.05 * SECOND), ChainageRules(stamp_sigma_s=0.05))
+    assert found.sigma_m == pytest.approx(math.hypot(0.02, 0.15))
+
+
+@pytest.mark.parametrize('cov', [np.zeros(36), np.full(36, np.nan), np.diag([-1.0] * 6).ravel()])
+def test_a_covariance_that_is_not_known_gives_no_sigma(cov):
+    found = history(pose(1.0, 7.0, cov=cov)).at(SECOND, ChainageRules())
+    assert found.metres == 7.0 and math.isnan(found.sigma_m)
+
+
+def test_poses_that_are_no_numbers_or_have_no_stamp_tell_nothing():
+    made = history(pose(1.0, math.nan), pose(0.0, 3.0), pose(1.1, 4.0, speed=math.nan))
+    assert math.isnan(made.at(SECOND, ChainageRules()).metres)
+    assert made.at(round(1.2 * SECOND), ChainageRules()).metres == pytest.approx(4.0)
+
+
+def test_poses_come_while_another_thread_asks():
+    made, rules = history(pose(1.0, 0.0)), ChainageRules(DISTANCE)
+    found = []
+
+    def ask():
+        while len(made._poses) < 4000:
+            found.append(made.at(round(1.0 * SECOND), rules).metres)
+    asking = threading.Thread(target=ask)
+    asking.start()
+    for i in range(1, 4100):
+        made.add(pose(1.0 + 0.01 * i, 0.01 * i))
+    asking.join()
+    assert found and set(found) == {0.0}
+
+
+def test_a_long_drive_keeps_its_distance_and_forgets_its_beginning():
+    made = OdometryHistory()
+    for i in range(50_000):
+        made.add(pose(1.0 + 0.01 * i, 0.01 * i))
+    assert made.at(round(500.99 * SECOND), ChainageRules(DISTANCE)).metres == pytest.approx(
+        499.99, abs=1e-6)
+    assert math.isnan(made.at(2 * SECOND, ChainageRules()).metres)
+    assert len(made._poses) <= 20_000 and len(made._ways) == len(made._poses)
+
+
+def test_one_sigma_holds_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(4)
+    hits = []
+    for _ in range(600):
+        speed, error = rng.uniform(0.3, 3.0), rng.normal(0.0, 0.02)
+        made = history(*(pose(t, speed * t + error, speed=speed) for t in (5.0, 5.1)))
+        frame, offset = rng.uniform(5.0, 5.1), rng.normal(0.0, 0.01)
+        found = made.at(round((frame + offset) * SECOND), ChainageRules(stamp_sigma_s=0.01))
+        if not math.isnan(found.metres):
+            hits.append(abs(found.metres - speed * frame) <= found.sigma_m)
+    assert 0.60 <= np.mean(hits) <= 0.76

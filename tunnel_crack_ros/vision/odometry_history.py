@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far along the tunnel the vehicle was at the time of a frame, from its odometry."""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Sequence
+from dataclasses import dataclass
+import math
+import threading
+
+AXIS, DISTANCE = 'axis', 'distance'
+CHAINAGE_FROM = (AXIS, DISTANCE)
+_KEPT = 20_000      # messages: some minutes, of which a frame needs two
+_MAX_AGE_NS = 500_000_000   # odometry this far from a frame says nothing of it
+
+
+@dataclass(frozen=True)
+class ChainageRules:
+    """How chainage follows from odometry."""
+
+    source: str = AXIS
+    """AXIS: the position, projected on the tunnel's axis; DISTANCE: the way travelled."""
+    axis_heading: float = 0.0
+    """Direction of the tunnel in odometry's frame, rad, from x towards y (REP 103)."""
+    start_m: float = 0.0
+    """Chainage at the origin of odometry's frame (AXIS), or at its first message (DISTANCE), m."""
+    stamp_sigma_s: float = 0.0
+    """Standard deviation of the time between the clocks of camera and odometry, s."""
+
+
+@dataclass(frozen=True)
+class Chainage:
+    """A place along the tunnel."""
+
+    metres: float = math.nan
+    """m; NaN: not known."""
+    sigma_m: float = math.nan
+    """Standard deviation, m; NaN: not known."""
+
+
+@dataclass(frozen=True)
+class VehiclePose:
+    """One odometry message (REP 105: of base_link in odom)."""
+
+    stamp_ns: int
+    position: tuple[float, float, float]
+    """m."""
+    orientation: tuple[float, float, float, float]
+    """Quaternion x, y, z, w."""
+    speed: float
+    """Ahead, m/s."""
+    covariance: tuple[float, float, float]
+    """Of x, of x with y, of y, m^2; variances <= 0: not known."""
+
+    @classmethod
+    def of(cls, stamp_ns: int, position: Sequence[float], orientation: Sequence[float],
+           speed: float, covariance: Sequence[float]) -> VehiclePose:
+        """Make a pose from the fields of a message.
+
+        :param covariance: of the pose, 6 x 6 by rows.
+        """
+        x, y, z = map(float, position)
+        turn_x, turn_y, turn_z, turn_w = map(float, orientation)
+        return cls(stamp_ns, (x, y, z), (turn_x, turn_y, turn_z, turn_w), float(speed),
+                   (float(covariance[0]), float(covariance[1]), float(covariance[7])))
+
+    @property
+    def is_valid(self) -> bool:
+        """Return whether place and time are numbers."""
+        return self.stamp_ns > 0 and all(map(math.isfinite, (*self.position, *self.orientation)))
+
+    def ahead(self) -> tuple[float, float]:
+        """Return the direction that the vehicle looks in, level, length 1; (1, 0) when upright."""
+        x, y, z, w = self.orientation
+        across, along = 2.0 * (x * y + z * w), 1.0 - 2.0 * (y * y + z * z)
+        size = math.hypot(along, across)
+        return (along / size, across / size) if size > 1e-9 else (1.0, 0.0)
+
+
+class OdometryHistory:
+    """The latest poses of the vehicle, by the stamp of their header; for several threads."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._lock = threading.Lock()
+        self._poses: list[tuple[int, VehiclePose]] = []
+        self._ways: dict[int, float] = {}   # travelled up to a stamp, m
+
+    def add(self, pose: VehiclePose) -> None:
+        """Take a pose; one that is no number, or without a stamp, tells nothing."""
+        if not pose.is_valid:
+            return
+        with self._lock:
+            if pose.stamp_ns not in self._ways:
+                self._insert(pose)
+
+    def _insert(self, pose: VehiclePose) -> None:
+        place = bisect_right(self._poses, pose.stamp_ns, key=lambda entry: entry[0])
+        insort(self._poses, (pose.stamp_ns, pose), key=lambda entry: entry[0])
+        for i in range(place, len(self._poses)):    # one, unless it came late
+            stamp, later = self._poses[i]
+            self._ways[stamp] = 0.0 if i == 0 else \
+                self._ways[self._poses[i - 1][0]] + _way(self._poses[i - 1][1], later)
+        if len(self._poses) > _KEPT:
+            for stamp, _ in self._poses[:-_KEPT // 2]:
+                del self._ways[stamp]
+            del self._poses[:-_KEPT // 2]
+
+    def at(self, stamp_ns: int, rules: ChainageRules) -> Chainage:
+        """Return the vehicle's chainage at a stamp.
+
+        Between two poses by a straight line; after the last one by its speed, for half a second,
+        with a sigma of half of what was driven since.
+        """
+        with self._lock:
+            place = bisect_right(self._poses, stamp_ns, key=lambda entry: entry[0])
+            if stamp_ns <= 0 or place == 0:
+                return Chainage()
+            before = self._poses[place - 1][1]
+            after = self._poses[place][1] if place < len(self._poses) else None
+            first, last = (math.nan if pose is None else self._metres(pose, rules)
+                           for pose in (before, after))
+        seconds = (stamp_ns - before.stamp_ns) / 1e9
+        spread, speed = _variance(before, rules), before.speed
+        if not math.isfinite(speed):
+            speed = 0.0
+        if stamp_ns - before.stamp_ns > _MAX_AGE_NS:
+            return Chainage()
+        if after is not None and after.stamp_ns - stamp_ns <= _MAX_AGE_NS:
+            gap = (after.stamp_ns - before.stamp_ns) / 1e9
+            share = seconds / gap
+            metres = first + share * (last - first)
+            spread += share * (_variance(after, rules) - spread)
+            speed, guessed = (last - first) / gap, 0.0
+        else:
+            turned = 1.0 if rules.source == DISTANCE else _along(before.ahead(), rules)
+            metres = first + turned * speed * seconds
+            guessed = 0.5 * speed * seconds
+        variance = spread + guessed ** 2 + (speed * rules.stamp_sigma_s) ** 2
+        return Chainage(metres, math.sqrt(variance) if variance >= 0.0 else math.nan)
+
+    def _metres(self, pose: VehiclePose, rules: ChainageRules) -> float:
+        if rules.source == DISTANCE:
+            return rules.start_m + self._ways[pose.stamp_ns]
+        return rules.start_m + _along(pose.position[:2], rules)
+
+
+def _along(flat: Sequence[float], rules: ChainageRules) -> float:
+    return flat[0] * math.cos(rules.axis_heading) + flat[1] * math.sin(rules.axis_heading)
+
+
+def _way(before: VehiclePose, after: VehiclePose) -> float:
+    """Return the way between two poses, m; < 0 when the vehicle went back."""
+    step = [b - a for a, b in zip(before.position, after.position)]
+    ahead = before.ahead()
+    size = math.sqrt(sum(s * s for s in step))
+    return math.copysign(size, step[0] * ahead[0] + step[1] * ahead[1])
+
+
+def _variance(pose: VehiclePose, rules: ChainageRules) -> float:
+    """Return the variance along the tunnel, m^2; NaN: not known."""
+    along, across = pose.ahead() if rules.source == DISTANCE else (
+        math.cos(rules.axis_heading), math.sin(rules.axis_heading))
+    xx, xy, yy = pose.covariance
+    variance = along * along * xx + 2.0 * along * across * xy + across * across * yy
+    return variance if math.isfinite(variance) and variance > 0.0 else math.nan
