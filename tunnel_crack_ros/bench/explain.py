@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunnel_crack_ros.vision import Model, RgbFrame
-from tunnel_crack_ros.vision.explain.layer import rank_correlation
+from tunnel_crack_ros.vision.explain.ranks import rank_correlation
 from tunnel_crack_ros.vision.score_cam import ScoreCam
 
 WANTED = ('layer2', 'layer4', 'decoder')
