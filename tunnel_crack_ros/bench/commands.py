@@ -40,6 +40,27 @@ def latency(
         ['model inference', f'{found.inference_median:.1f} ({found.inference_share:.0%})']])
 
 
+@bench.command('beside-explainer')
+def beside_explainer(
+        frames: Annotated[int, typer.Option(min=5, help='Frames of each turn.')] = 40,
+        turns: Annotated[int, typer.Option(
+            min=1, help='How often, without the explainer and with it.')] = 5,
+        json_file: JsonFile = None) -> None:
+    """Compare the segmenter's throughput without and with the explainer at full load."""
+    with one_line_errors():
+        from tunnel_crack_ros.bench.beside_explainer import measure_beside_explainer
+        from tunnel_crack_ros.simulation import render_single
+        pictures = [render_single(seed, (512, 384), 1.0, True).rgb for seed in range(10)]
+        found = measure_beside_explainer([pictures[i % 10] for i in range(frames)], turns)
+        if json_file is not None:
+            json_file.write_text(json.dumps(found.to_json_dict(), indent=1) + '\n')
+    print_table(('turn', 'alone, frames/s', 'beside the explainer'), [
+        [str(turn + 1), f'{alone:.2f}', f'{beside:.2f}']
+        for turn, (alone, beside) in enumerate(zip(found.alone, found.beside))])
+    print(f'loss of throughput (medians): {found.loss:.1%}; meanwhile the explainer made '
+          f'{found.explainer_passes} passes')
+
+
 @bench.command()
 def geometry(
         cases: Annotated[int, typer.Option(min=1, help='Rendered cracks of each shape.')] = 40,

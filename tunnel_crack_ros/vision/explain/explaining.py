@@ -84,13 +84,12 @@ class Explaining:
         for _ in range(_FEWEST):
             for layer in layers:
                 if not layer.complete:
-                    self._run(layer, self._estimate(layer).next_channels()[:1])
+                    self._choose_and_run(layer, 1)
         while layers and (left := budget - shared - sum(layer.scored for layer in layers)) > 0:
             layer = min(layers, key=lambda layer: self._estimate(layer).fidelity())
             if layer.complete:
                 break
-            for channel in self._estimate(layer).next_channels()[:left]:
-                self._run(layer, [channel])
+            self._choose_and_run(layer, left)
 
     def explanation(self, complete: bool) -> Explanation:
         """Make maps of the scores."""
@@ -111,7 +110,16 @@ class Explaining:
             first.passes += 1
             self._tell(first)
 
-    def _run(self, layer: Layer, channels: Sequence[int]) -> None:
+    def _choose_and_run(self, layer: Layer, most: int) -> None:
+        """Score the channels that tell most; what it takes to choose them counts as a pass's."""
+        self._timing.check()
+        start = time.monotonic()
+        channels = self._estimate(layer).next_channels()[:most]
+        choice_s = time.monotonic() - start
+        for channel in channels:
+            self._run(layer, [channel], choice_s)
+
+    def _run(self, layer: Layer, channels: Sequence[int], choice_s: float = 0.0) -> None:
         if not channels:
             return
         self._timing.check(len(channels))
@@ -119,7 +127,7 @@ class Explaining:
         masks = [layer.mask(channel, self._passes.size) for channel in channels]
         for channel, value in zip(channels, self._passes.scores(masks)):
             layer.score(channel, float(value))
-        self._timing.took((time.monotonic() - start) / len(channels))
+        self._timing.took(choice_s + (time.monotonic() - start) / len(channels))
         self._tell(layer)
         if math.isnan(self._first) and all(one.scored for one in self._layers if len(one)):
             start = time.monotonic()
@@ -155,7 +163,8 @@ class Explaining:
         if layer.complete:
             return layer.known, 1.0
         try:
-            estimate = None if self._timing.late else self._estimate(layer)
+            nothing_known = not layer.scored and layer.name not in self._estimates
+            estimate = None if nothing_known or self._timing.late else self._estimate(layer)
         except Stopped:
             estimate = None
         if estimate is None:    # what it takes to estimate is time of its own

@@ -53,6 +53,7 @@ class Interpolation:
         self._like_maps = _distances(maps)
         scaled = (traits - traits.mean(0)) / np.maximum(traits.std(0), 1e-6)
         self._like_traits = _distances(scaled)
+        self._whole: tuple[tuple[float, float], Array] | None = None
         self._trend: Array = self._doubt * (
             _COMMON + _LINE * scaled @ scaled.T / max(1, scaled.shape[1]))
         if len(scores) and np.ptp(scores) > 1e-6:
@@ -68,7 +69,9 @@ class Interpolation:
         places = scored[::-(-len(scored) // _MOST) or 1]
         off = known[places] - self._guess[places]
         length, noise, amplitude = self._best(places, off)
-        prior = self._prior(length, noise, np.arange(len(known)))
+        if self._whole is None or self._whole[0] != (length, noise):
+            self._whole = (length, noise), self._prior(length, noise, np.arange(len(known)))
+        prior = self._whole[1]
         factor = np.linalg.cholesky(_firm(prior[np.ix_(places, places)]))
         across = np.linalg.solve(factor, prior[places])
         scores = self._guess + across.T @ np.linalg.solve(factor, off)
