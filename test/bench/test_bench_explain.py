@@ -11,9 +11,11 @@ from typer.testing import CliRunner
 from tunnel_crack_ros.bench.explain import measure_explain
 from tunnel_crack_ros.bench.explanation_trials import library_of
 from tunnel_crack_ros.cli import app
+from tunnel_crack_ros.explanation_sheet import draw_sheet
 from tunnel_crack_ros.simulation import render_single
 from tunnel_crack_ros.vision import Model
 from tunnel_crack_ros.vision.model_folder import SEGMENTER
+from tunnel_crack_ros.vision.score_cam import ScoreCam
 
 
 @pytest.fixture(scope='module')
@@ -54,3 +56,12 @@ def test_a_square_frame_is_compared_at_the_size_that_the_network_sees():
     frame = np.ascontiguousarray(render_single(4, (460, 460), 1.0, True).rgb)
     found = measure_explain(model, [frame], layers=['decoder'])
     assert found.exact_correlation > 0.999
+
+
+def test_a_sheet_shows_one_map_under_all_its_names():
+    model = Model.load(SEGMENTER, with_taps=True)
+    frame = render_single(3, (128, 96), 1.0, True).rgb
+    once, twice = (draw_sheet(frame, ScoreCam(model).explain(frame, layers, deadline_s=0.0))
+                   for layers in (['layer4'], ['layer4', 'high_level']))
+    assert once.shape == twice.shape
+    assert (once != twice).any()    # the other name
