@@ -16,7 +16,7 @@ from tunnel_crack_ros.vision.explain.ranks import rank_correlation, rank_slopes
 
 _PIXELS = 1024      # of the layer that stand for all when passes are chosen
 _DRAWS = 16         # maps drawn to see how far the exact one may be from the estimate
-_ROUND = 8          # a new choice is made after this part of the passes made so far
+_ROUND = 16         # a new choice is made after this part of the passes made so far
 
 
 class Estimate:
