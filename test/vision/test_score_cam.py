@@ -22,6 +22,7 @@ from tunnel_crack_ros.vision.explain.interpolation import Interpolation
 from tunnel_crack_ros.vision.explain.layer import Layer
 from tunnel_crack_ros.vision.explain.ranks import rank_correlation, rank_slopes
 from tunnel_crack_ros.vision.explain.region import region_of_crack
+from tunnel_crack_ros.vision.explain.timing import Stopped, Timing
 from tunnel_crack_ros.vision.model_card import ModelCard
 from tunnel_crack_ros.vision.model_folder import CLASSIFIER, find_card, SEGMENTER
 from tunnel_crack_ros.vision.score_cam import ScoreCam
@@ -342,6 +343,22 @@ def test_a_deadline_is_kept_and_what_is_there_is_returned():
     assert not found.complete and 0 < heat.scored < heat.channels
     # 10 % belong to the promise, the rest to a machine that others use too
     assert elapsed < 2.0
+
+
+def test_no_pass_begins_that_would_end_too_late():
+    timing = Timing(100.0, None)
+    timing.check()
+    timing.took(40.0)
+    timing.took(1.0)
+    timing.check()      # the slowest of the last ones is what counts
+    with pytest.raises(Stopped):
+        timing.check(2)
+    timing.maps_took(60.0)
+    with pytest.raises(Stopped):
+        timing.check()
+    Timing(None, None).check(1000)
+    with pytest.raises(Stopped):
+        Timing(None, lambda: False).check()
 
 
 def test_whoever_wants_no_more_gets_what_is_there(segmenter, frame):
