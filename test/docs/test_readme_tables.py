@@ -9,16 +9,19 @@ import time
 from nav_msgs.msg import Odometry
 import pytest
 import rclpy
+from rclpy.action import get_action_server_names_and_types_by_node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Range
 from typer.main import get_command
 
 from tunnel_crack_ros.cli import app
 from tunnel_crack_ros.nodes.camera_node import CameraParameters
 from tunnel_crack_ros.nodes.classifier_node import ClassifierNode, ClassifierParameters
+from tunnel_crack_ros.nodes.explainer_node import ExplainerNode, ExplainerParameters
 from tunnel_crack_ros.nodes.parameters import default_of, limits_of
 from tunnel_crack_ros.nodes.segmenter_node import SegmenterNode, SegmenterParameters
 from tunnel_crack_ros.vision.model_card import ModelCard
 
+KINDS = {'classifier': ClassifierNode, 'segmenter': SegmenterNode, 'explainer': ExplainerNode}
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = (REPOSITORY / 'README.md').read_text(encoding='utf-8')
 EVERYWHERE = {'/rosout', '/parameter_events'}
@@ -62,6 +65,7 @@ COMMON = {entry.name for entry in fields(CameraParameters)}
     (0, CameraParameters, set()),
     (1, ClassifierParameters, COMMON),
     (2, SegmenterParameters, COMMON),
+    (3, ExplainerParameters, COMMON),
 ])
 def test_parameter_tables(number, kind, without):
     declared = [[f'`{e.name}`', f'`{plain(default_of(e))}`', span(e),
@@ -72,13 +76,13 @@ def test_parameter_tables(number, kind, without):
 
 @pytest.fixture(params=['raw', 'compressed'])
 def declared_topics(request):
-    """Topics of both nodes as the ROS graph has them once both are active."""
+    """Topics and actions of all nodes as the ROS graph has them once all are active."""
     rclpy.init()
     probe = rclpy.create_node('probe')
     # names of their own: the nodes of the other transport linger in the graph
     nodes = [kind(f'{name}_{request.param}', autostart=False, cameras=['eye'],
                   transport=request.param)
-             for name, kind in (('classifier', ClassifierNode), ('segmenter', SegmenterNode))]
+             for name, kind in KINDS.items()]
     try:
         # a camera node subscribes where somebody publishes
         frames, end = (Image, '') if request.param == 'raw' else (CompressedImage, '/compressed')
@@ -90,7 +94,7 @@ def declared_topics(request):
             assert node.trigger_configure() == node.trigger_activate()
         found = set()
         end_time = time.monotonic() + 10.0
-        while time.monotonic() < end_time and len(found) < 15:
+        while time.monotonic() < end_time and len(found) < 20:
             for node in nodes:
                 node._match_publishers()
                 rclpy.spin_once(node, timeout_sec=0.02)
@@ -98,9 +102,10 @@ def declared_topics(request):
                 found = {entry for entry in found if entry[0] != name.split('_')[0]} | {
                     (name.split('_')[0], topic, kinds[0], way) for way, listing in (
                         ('out', node.get_publisher_names_and_types_by_node(name, '/')),
-                        ('in', node.get_subscriber_names_and_types_by_node(name, '/')))
+                        ('in', node.get_subscriber_names_and_types_by_node(name, '/')),
+                        ('action', get_action_server_names_and_types_by_node(node, name, '/')))
                     for topic, kinds in listing
-                    if topic not in EVERYWHERE and '_action' not in topic
+                    if topic not in EVERYWHERE and '/_action/' not in topic
                     and 'transition_event' not in topic}
         yield request.param, found
     finally:
@@ -113,12 +118,13 @@ def test_topic_table(declared_topics):
     transport, found = declared_topics
     expected = set()
     for node, topic, kind, way, _ in rows('Topics'):
-        kind = kind.strip('`').replace('/', '/msg/')
-        topic = topic.strip('`').replace('<camera>', '/eye')
+        kind = kind.strip('`').replace('/', '/action/' if way == 'action' else '/msg/')
+        topic = topic.strip('`').replace('<camera>', '/eye').replace(
+            '~', f"/{node.strip('`')}_{transport}")
         topic = topic if topic.startswith('/') else f'/{topic}'
         if transport == 'compressed' and topic in ('/eye/image_raw', '/eye/flagged'):
             topic, kind = f'{topic}/compressed', 'sensor_msgs/msg/CompressedImage'
-        for name in ('classifier', 'segmenter') if node == 'both' else (node.strip('`'),):
+        for name in KINDS if node == 'all' else (node.strip('`'),):
             expected.add((name, topic, kind, way))
     assert found == expected
 

@@ -206,7 +206,9 @@ def test_it_ends_well_while_it_explains(bench, start, cam, stamped, cracked):
 
 def test_it_has_the_lowest_priority_in_all_its_threads(node):
     tasks = Path(f'/proc/{node.process.pid}/task')
-    assert {os.getpriority(os.PRIO_PROCESS, int(task.name)) for task in tasks.iterdir()} == {19}
+    threads = [int(task.name) for task in tasks.iterdir()]
+    assert {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads} == {19}
+    assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_IDLE}
 
 
 def test_layers_that_the_model_has_not_are_refused_at_start(start):

@@ -12,17 +12,19 @@ from tunnel_crack_msgs.msg import FrameVerdict
 import yaml
 
 from tunnel_crack_ros.nodes.classifier_node import ClassifierParameters
+from tunnel_crack_ros.nodes.explainer_node import ExplainerParameters
 from tunnel_crack_ros.nodes.parameters import default_of, limits_of, reason_to_refuse
 from tunnel_crack_ros.nodes.segmenter_node import SegmenterParameters
 
 FILE = Path(__file__).resolve().parents[2] / 'config' / 'tunnel_crack.yaml'
-KINDS = {'classifier': ClassifierParameters, 'segmenter': SegmenterParameters}
+KINDS = {'classifier': ClassifierParameters, 'segmenter': SegmenterParameters,
+         'explainer': ExplainerParameters}
 
 
 @pytest.mark.parametrize('node', KINDS)
 def test_the_parameter_file_names_every_parameter_with_its_default(node):
     sections = yaml.safe_load(FILE.read_text())
-    assert set(sections) == {'/**', '/**/classifier', '/**/segmenter'}
+    assert set(sections) == {'/**', *(f'/**/{name}' for name in KINDS)}
     given = sections['/**']['ros__parameters'] | sections[f'/**/{node}']['ros__parameters']
     declared = {entry.name: default_of(entry) for entry in fields(KINDS[node])}
     assert given == declared
@@ -57,7 +59,7 @@ def test_every_default_is_allowed_and_described(kind):
 def test_the_parameter_file_reaches_each_node_in_any_namespace(start, toy, tmp_path):
     values = yaml.safe_load(FILE.read_text())
     values['/**']['ros__parameters']['cameras'] = ['left', 'right']
-    for node in KINDS:
+    for node in ('classifier', 'segmenter'):
         values[f'/**/{node}']['ros__parameters'] |= {'model': toy[node], 'threshold': 0.25}
     values['/**/classifier']['ros__parameters']['max_blur'] = 0.4
     values['/**/segmenter']['ros__parameters']['min_area_px'] = 7

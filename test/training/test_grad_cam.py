@@ -4,7 +4,8 @@
 import numpy as np
 import pytest
 
-from tunnel_crack_ros.bench.explanation_trials import methods_of
+from tunnel_crack_ros.bench.explain import measure_explain
+from tunnel_crack_ros.bench.explanation_trials import library_of, methods_of
 from tunnel_crack_ros.simulation import render_single
 from tunnel_crack_ros.vision import Model
 from tunnel_crack_ros.vision.model_folder import SEGMENTER
@@ -38,3 +39,12 @@ def test_the_decoder_looks_at_what_is_marked(cam):
     marked = answer >= cam.model.card.threshold
     assert marked.any()
     assert values[marked].mean() > 3 * values[~marked].mean()
+
+
+def test_the_grad_cam_package_explains_the_same_network(cam):
+    frame = np.ascontiguousarray(render_single(3, (128, 96), 1.0, True).rgb)
+    library, missing = library_of(SEGMENTER)
+    assert missing == ''
+    assert 0.0 < library(cam, frame, 'decoder') < 300.0
+    report = measure_explain(cam.model, [frame], layers=['decoder'], library=library)
+    assert report.to_json_dict()['exact_to_grad_cam_library_time'] > 0.0

@@ -19,8 +19,10 @@ from tunnel_crack_ros.vision import Crack, CrackSegmenter, measure_cracks, Model
 from tunnel_crack_ros.vision.explain.graph_outputs import with_outputs
 from tunnel_crack_ros.vision.explain.heat_map import draw_heat_map
 from tunnel_crack_ros.vision.explain.interpolation import Interpolation
-from tunnel_crack_ros.vision.explain.layer import Layer, rank_correlation
+from tunnel_crack_ros.vision.explain.layer import Layer
+from tunnel_crack_ros.vision.explain.ranks import rank_correlation, rank_slopes
 from tunnel_crack_ros.vision.explain.region import region_of_crack
+from tunnel_crack_ros.vision.explain.timing import Stopped, Timing
 from tunnel_crack_ros.vision.model_card import ModelCard
 from tunnel_crack_ros.vision.model_folder import CLASSIFIER, find_card, SEGMENTER
 from tunnel_crack_ros.vision.score_cam import ScoreCam
@@ -225,9 +227,9 @@ def test_a_frame_of_one_colour_makes_no_nan(segmenter):
 
 
 def test_a_layer_without_any_channel_to_score_has_an_empty_map():
-    layer = Layer('flat', np.ones((3, 4, 5), np.float32), 0.1)
+    layer = Layer('flat', np.ones((3, 4, 5), np.float32))
     assert len(layer) == 0 and layer.complete
-    assert not layer.heat().any() and not layer.weights().any()
+    assert not layer.heat(np.zeros(0)).any()
 
 
 def test_batches_do_not_change_the_map(segmenter, frame):
@@ -343,6 +345,22 @@ def test_a_deadline_is_kept_and_what_is_there_is_returned():
     assert elapsed < 2.0
 
 
+def test_no_pass_begins_that_would_end_too_late():
+    timing = Timing(100.0, None)
+    timing.check()
+    timing.took(40.0)
+    timing.took(1.0)
+    timing.check()      # the slowest of the last ones is what counts
+    with pytest.raises(Stopped):
+        timing.check(3)
+    timing.maps_took(60.0)
+    with pytest.raises(Stopped):
+        timing.check()
+    Timing(None, None).check(1000)
+    with pytest.raises(Stopped):
+        Timing(None, lambda: False).check()
+
+
 def test_whoever_wants_no_more_gets_what_is_there(segmenter, frame):
     seen = []
     found = ScoreCam(segmenter).explain(
@@ -359,12 +377,32 @@ def test_interpolation_keeps_what_is_known_and_finds_what_depends_on_the_maps():
     truth = np.sin(maps[:, 0] * 2) + maps[:, 1]
     known = np.full(60, np.nan)
     known[:30] = truth[:30]
-    found = Interpolation(maps, np.zeros((60, 0))).fit(known)
+    found = Interpolation(maps, np.ones(60), np.ones(60), np.zeros((60, 0)), 0.0).fit(known)
     assert (found.scores[:30] == truth[:30]).all()
     assert not found.covariance[:30].any()
     assert np.corrcoef(found.scores[30:], truth[30:])[0, 1] > 0.98
     sigmas = np.sqrt(np.diag(found.covariance)[30:])
     assert np.mean(np.abs(found.scores[30:] - truth[30:]) < 3 * sigmas) > 0.9
+
+
+def test_interpolation_trusts_guesses_that_are_sure_and_learns_from_traits():
+    rng = np.random.default_rng(1)
+    traits, guesses = rng.normal(0, 1, (40, 2)), rng.uniform(0.2, 0.8, 40)
+    doubts = np.where(np.arange(40) < 20, 1e-4, 0.2)
+    truth = guesses + doubts * traits[:, 0]
+    known = np.full(40, np.nan)
+    known[20:28] = truth[20:28]
+    found = Interpolation(np.zeros((40, 1)), guesses, doubts, traits, 0.0).fit(known)
+    assert np.abs(found.scores[:20] - truth[:20]).max() < 1e-3
+    assert np.abs(found.scores[28:] - truth[28:]).max() < np.abs(guesses - truth)[28:].max() / 3
+
+
+def test_an_error_moves_a_rank_most_where_many_values_are_alike():
+    values = np.concatenate([np.linspace(0.0, 0.1, 900), np.linspace(0.1, 1.0, 100)])
+    places, errors = np.array([450, 950]), np.array([1e-3, 0.03])
+    passed = np.searchsorted(values, values[places] + errors) - 1 - places
+    # whole ranks against a slope
+    assert rank_slopes(values)[places] * errors == pytest.approx(passed / len(values), rel=0.3)
 
 
 def test_outputs_are_added_to_the_bytes_of_a_file_and_nothing_else(folder):

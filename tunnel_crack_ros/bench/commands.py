@@ -40,6 +40,27 @@ def latency(
         ['model inference', f'{found.inference_median:.1f} ({found.inference_share:.0%})']])
 
 
+@bench.command('beside-explainer')
+def beside_explainer(
+        frames: Annotated[int, typer.Option(min=5, help='Frames of each turn.')] = 40,
+        turns: Annotated[int, typer.Option(
+            min=1, help='How often, without the explainer and with it.')] = 5,
+        json_file: JsonFile = None) -> None:
+    """Compare the segmenter's throughput without and with the explainer at full load."""
+    with one_line_errors():
+        from tunnel_crack_ros.bench.beside_explainer import measure_beside_explainer
+        from tunnel_crack_ros.simulation import render_single
+        pictures = [render_single(seed, (512, 384), 1.0, True).rgb for seed in range(10)]
+        found = measure_beside_explainer([pictures[i % 10] for i in range(frames)], turns)
+        if json_file is not None:
+            json_file.write_text(json.dumps(found.to_json_dict(), indent=1) + '\n')
+    print_table(('turn', 'alone, frames/s', 'beside the explainer'), [
+        [str(turn + 1), f'{alone:.2f}', f'{beside:.2f}']
+        for turn, (alone, beside) in enumerate(zip(found.alone, found.beside))])
+    print(f'loss of throughput (medians): {found.loss:.1%}; meanwhile the explainer made '
+          f'{found.explainer_passes} passes')
+
+
 @bench.command()
 def geometry(
         cases: Annotated[int, typer.Option(min=1, help='Rendered cracks of each shape.')] = 40,
@@ -117,11 +138,12 @@ def bench_explain(
             help='Names with commas between; default: layer2,layer4,decoder.')] = '',
         segmenter: SegmenterName = '',
         json_file: JsonFile = None) -> None:
-    """Compare fast Score-CAM with exact, and exact with its equations in float64."""
+    """Compare fast Score-CAM with exact, exact with its equations and the grad-cam package."""
     with one_line_errors():
         import numpy as np
 
         from tunnel_crack_ros.bench.explain import measure_explain
+        from tunnel_crack_ros.bench.explanation_trials import library_of
         from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset
         from tunnel_crack_ros.explanation_sheet import layers_of
         from tunnel_crack_ros.simulation import render_single
@@ -134,16 +156,25 @@ def bench_explain(
                        if image.has_crack]
             places = np.linspace(0, len(cracked) - 1, min(images, len(cracked))).astype(int)
             frames = [np.ascontiguousarray(cracked[place].read_image()) for place in places]
+        name = segmenter or SEGMENTER
+        library, missing = library_of(name)
         with progress_bars() as bars:
             found = measure_explain(
-                Model.load(segmenter or SEGMENTER, task='segmenter', with_taps=True), frames,
-                layers=layers_of(layers), progress=moving_bar(bars, 'Explaining', 'pictures'))
+                Model.load(name, task='segmenter', with_taps=True), frames,
+                layers=layers_of(layers), library=library,
+                progress=moving_bar(bars, 'Explaining', 'pictures'))
         if json_file is not None:
-            json_file.write_text(json.dumps(found.to_json_dict(), indent=1) + '\n')
+            json_file.write_text(json.dumps(
+                {**found.to_json_dict(), 'exact_to_grad_cam_library_time_reason': missing},
+                indent=1) + '\n')
     print_table(found.columns, found.rows())
     print(f'exact against float64: {found.exact_correlation:.5f}; fast takes '
           f'{found.fast_to_exact_time:.1%} of the time; first map after '
-          f'{found.first_map_seconds:.2f} s; deadline kept for {found.deadline_kept:.0%}')
+          f'{found.first_map_seconds:.2f} s (at most {found.first_map_seconds_worst:.2f}); '
+          f'deadline kept in {found.deadline_kept:.0%} of the calls')
+    print(f'exact against the grad-cam package: not measured, {missing}' if missing else
+          f'exact takes {found.exact_to_library_time:.2f} times as long as the grad-cam '
+          f'package ({found.timed_layer})')
 
 
 @bench.command()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from tunnel_crack_ros.bench.explain import Library
 from tunnel_crack_ros.evaluation.canvas import Picture, stacked
 from tunnel_crack_ros.evaluation.chart import legend, line_chart
 from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset, DatasetError
@@ -71,6 +72,18 @@ def methods_of(names: str, cam: ScoreCam, model: str) -> dict[str, Method]:
     if not found:
         raise ValueError(f"no kind of map was named, expected some of {', '.join(MAPS)}")
     return found
+
+
+def library_of(model: str) -> tuple[Library | None, str]:
+    """Return the grad-cam package's Score-CAM of a model; or None, and what is missing.
+
+    :param model: name or file of a segmenter.
+    """
+    try:
+        from tunnel_crack_ros.training.score_cam_library import library_seconds
+    except ImportError as error:
+        return None, f'needs PyTorch, onnx2torch and grad-cam (make setup-training): {error}'
+    return lambda cam, frame, layer: library_seconds(cam, model, frame, layer), ''
 
 
 def draw_curves(report: FaithfulnessReport) -> Picture:

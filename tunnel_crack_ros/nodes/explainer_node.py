@@ -277,11 +277,18 @@ def _duration(seconds: float) -> Duration:
 
 
 def give_way() -> None:
-    """Put this process behind all others: the threads it has, and those they will make."""
+    """Put this process behind all others: the threads it has, and those they will make.
+
+    nice 19 still takes a share; where Linux has SCHED_IDLE, it runs only when nothing else wants
+    the core. Both count among processes of one session, as `launch` makes them: where the
+    kernel groups tasks by session (autogroup), each session has its share whatever the priority.
+    """
     os.nice(_LOWEST_PRIORITY)
     tasks = Path('/proc/self/task')     # on Linux a priority is a thread's; libraries made some
     for task in tasks.iterdir() if tasks.is_dir() else ():
         os.setpriority(os.PRIO_PROCESS, int(task.name), _LOWEST_PRIORITY)
+        if hasattr(os, 'SCHED_IDLE'):
+            os.sched_setscheduler(int(task.name), os.SCHED_IDLE, os.sched_param(0))
 
 
 def main() -> None:

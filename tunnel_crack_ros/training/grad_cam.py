@@ -8,12 +8,14 @@ Selvaraju et al., *Grad-CAM* (2017), equations 1 and 2; for segmenters, f is a m
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 import warnings
 
 import numpy as np
 import onnx
 from onnx2torch import convert
 import torch
+from torch import nn
 
 from tunnel_crack_ros.evaluation.faithfulness import Maps, Method
 from tunnel_crack_ros.vision.explain.graph_outputs import with_outputs
@@ -36,12 +38,7 @@ def grad_cam(cam: ScoreCam, name: str) -> Method:
     card_file = find_card(name)
     card = ModelCard.read(card_file)
     tensors = list(dict.fromkeys(card.taps.values()))
-    graph = with_outputs(card_file.with_name(card.file).read_bytes(), tensors)
-    try:
-        network = convert(onnx.load_from_string(graph)).eval()
-    except Exception as error:  # of several types, for operators it does not know
-        raise ModelError(f'{card.name} ({card.precision}): cannot be turned into a PyTorch '
-                         f'network for Grad-CAM: {error}') from error
+    network = torch_network(card_file, card, tensors)
 
     def explain(frame: RgbFrame, layers: Sequence[str]) -> Maps:
         picture = cam.picture(frame)
@@ -62,3 +59,17 @@ def grad_cam(cam: ScoreCam, name: str) -> Method:
             maps[layer] = values / max(float(values.max()), 1e-12)
         return maps
     return explain
+
+
+def torch_network(card_file: Path, card: ModelCard, tensors: Sequence[str]) -> nn.Module:
+    """Return a model's ONNX file as a PyTorch network that also gives some inner tensors.
+
+    :raises ModelError: the graph cannot be turned into a network.
+    """
+    graph = with_outputs(card_file.with_name(card.file).read_bytes(), tensors)
+    try:
+        network: nn.Module = convert(onnx.load_from_string(graph)).eval()
+    except Exception as error:  # of several types, for operators it does not know
+        raise ModelError(f'{card.name} ({card.precision}): cannot be turned into a PyTorch '
+                         f'network: {error}') from error
+    return network

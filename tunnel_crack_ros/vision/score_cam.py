@@ -9,43 +9,25 @@ it finds in a baseline, is the channel's weight C; the heat map is ReLU(sum of C
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-import math
-import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from tunnel_crack_ros.vision.explain.baseline import baseline_of, BASELINES, DEFAULT
-from tunnel_crack_ros.vision.explain.dimming import Dimming, LEVELS
-from tunnel_crack_ros.vision.explain.heat_map import Explanation, HeatMap
+from tunnel_crack_ros.vision.explain.explaining import Explaining, Progress
+from tunnel_crack_ros.vision.explain.heat_map import Explanation
 from tunnel_crack_ros.vision.explain.layer import Layer
 from tunnel_crack_ros.vision.explain.passes import Passes
 from tunnel_crack_ros.vision.explain.picture import fit, Picture
 from tunnel_crack_ros.vision.explain.region import Region, region_of_box
+from tunnel_crack_ros.vision.explain.timing import Stopped, Timing
 from tunnel_crack_ros.vision.frame import RgbFrame
 from tunnel_crack_ros.vision.model import Model, ModelError
 from tunnel_crack_ros.vision.providers import GPU
 
+__all__ = ['METHODS', 'Progress', 'ScoreCam', 'Stopped']
 METHODS = ('fast', 'exact')
-_FEWEST = 3     # channels of a layer that the fast method scores at least
-_TAIL_S = 0.1   # of a deadline: what it takes, at most, to make maps of the scores
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far an explanation is."""
-
-    layer: str
-    passes: int
-    """Passes done so far, all layers."""
-    expected: int
-    """Passes in all, if nothing stops them."""
-
-
-class Stopped(Exception):
-    """The deadline came, or somebody does not want the rest."""
 
 
 class ScoreCam:
@@ -105,18 +87,34 @@ class ScoreCam:
         """
         if method not in METHODS:
             raise ValueError(f"method is '{method}', expected one of {', '.join(METHODS)}")
+        timing = Timing(deadline_s, wanted)
         names = list(dict.fromkeys(layers or self.layers))
-        work = _Work(self, frame, names, region, threshold, deadline_s, on_progress, wanted)
+        picture = self.picture(frame)
+        pixels = picture.pixels
+        answers, taps = self.model.run_with_taps(pixels.astype(np.uint8)[np.newaxis], names)
+        passes = Passes(self.model, pixels, self.baseline(pixels),
+                        self.weights(picture, answers[0], region, threshold))
+        work = Explaining(passes, picture, self._layers_of(names, taps), answers[0], timing,
+                          self._batch, on_progress)
         try:
             if method == 'fast':
-                work.guess()
-                work.score(work.shares(self._share))
+                work.fast(self._share)
             else:
-                work.score({name: len(layer) for name, layer in work.layers.items()})
+                work.exact()
             complete = True
         except Stopped:
             complete = False
-        return work.explanation(names, complete)
+        return work.explanation(complete)
+
+    def _layers_of(self, names: Sequence[str], taps: dict[str, npt.NDArray[np.float32]],
+                   ) -> dict[str, Layer]:
+        """Return name -> layer; names of one tensor are one layer."""
+        tensors = self.model.card.taps
+        by_tensor: dict[str, Layer] = {}
+        for name in names:
+            if tensors[name] not in by_tensor:
+                by_tensor[tensors[name]] = Layer(name, taps[name][0])
+        return {name: by_tensor[tensors[name]] for name in names}
 
     def picture(self, frame: RgbFrame) -> Picture:
         """Return a frame as the network sees it here."""
@@ -150,147 +148,3 @@ class ScoreCam:
     def baseline(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return X_b of a picture."""
         return baseline_of(pixels, self._baseline)
-
-    @property
-    def batch(self) -> int:
-        """Return how many masked pictures make one run of the network."""
-        return self._batch
-
-
-class _Work:
-    """One explanation under way."""
-
-    def __init__(self, cam: ScoreCam, frame: RgbFrame, names: Sequence[str], region: Region,
-                 threshold: float | None, deadline_s: float | None,
-                 on_progress: Callable[[Progress], None] | None,
-                 wanted: Callable[[], bool] | None) -> None:
-        self._start = time.monotonic()
-        self._end = math.inf if deadline_s is None else \
-            self._start + deadline_s - min(_TAIL_S, 0.1 * deadline_s)
-        self._cam, self._on_progress, self._wanted = cam, on_progress, wanted
-        self._picture = cam.picture(frame)
-        pixels = self._picture.pixels
-        answer, taps = cam.model.run_with_taps(pixels.astype(np.uint8)[np.newaxis], names)
-        weights = cam.weights(self._picture, answer[0], region, threshold)
-        self._passes = Passes(cam.model, pixels, cam.baseline(pixels), weights)
-        nothing = self._passes.answers([0.0])
-        if weights is None:
-            self._score, self._nothing = float(answer[0, 1]), float(nothing[0, 1])
-        else:
-            self._score, self._nothing = (
-                float((part[0] * weights).sum(dtype=np.float64)) for part in (answer, nothing))
-        # names of one tensor are one layer
-        tensors = cam.model.card.taps
-        by_tensor: dict[str, Layer] = {}
-        for name in names:
-            if tensors[name] not in by_tensor:
-                by_tensor[tensors[name]] = Layer(name, taps[name][0], self._nothing)
-        self._of = {name: by_tensor[tensors[name]] for name in names}
-        self.layers = {layer.name: layer for layer in by_tensor.values()}
-        self._dimming = None if weights is None else Dimming(self._passes, answer[0], nothing[0])
-        self._shared = 2
-        self._expected = 2 + sum(map(len, self.layers.values()))
-        self._first = math.nan
-
-    # ---- scores -----------------------------------------------------------------------------
-
-    def guess(self) -> None:
-        """Make the passes that all layers share.
-
-        :raises Stopped: no time is left.
-        """
-        if self._dimming is None:
-            return
-        self._expected = 2 + len(LEVELS)
-        first = next(iter(self.layers.values()))
-        try:
-            for level in LEVELS:
-                self._check()
-                self._dimming.add(level, self._passes.answers([level])[0])
-                first.passes += 1
-                self._tell(first.name)
-        finally:
-            for layer in self.layers.values():
-                layer.take_hints(self._dimming.guesses(layer))
-
-    def shares(self, share: float) -> dict[str, int]:
-        """Return how many channels of each layer may be scored: more of those that have more.
-
-        The square root keeps something for layers of few channels, which are the harder ones.
-        """
-        total = share * sum(map(len, self.layers.values()))
-        if self._dimming is not None:
-            total -= len(LEVELS)
-        roots = {name: math.sqrt(len(layer)) for name, layer in self.layers.items()}
-        part = max(0.0, total) / (sum(roots.values()) or 1.0)
-        return {name: min(len(layer), max(_FEWEST, int(roots[name] * part)))
-                for name, layer in self.layers.items()}
-
-    def score(self, counts: dict[str, int]) -> None:
-        """Score channels, the layers in turn.
-
-        :param counts: of each layer.
-        :raises Stopped: no time is left.
-        """
-        done = sum(layer.passes for layer in self.layers.values())
-        self._expected = self._shared + done + sum(counts.values())
-        waiting = {name: self._chunks(layer, counts[name]) for name, layer in self.layers.items()
-                   if counts[name]}
-        while waiting:
-            for name in list(waiting):
-                chunk = next(waiting[name], None)
-                if chunk is None:
-                    del waiting[name]
-                else:
-                    self._run(self.layers[name], chunk)
-
-    def _chunks(self, layer: Layer, count: int) -> Iterator[list[int]]:
-        chosen, size = layer.representatives(count), self._cam.batch
-        return (chosen[i:i + size] for i in range(0, len(chosen), size))
-
-    def _run(self, layer: Layer, indices: list[int]) -> None:
-        self._check(len(indices))
-        masks = [layer.mask(index, self._passes.size) for index in indices]
-        for index, value in zip(indices, self._passes.scores(masks)):
-            layer.score(index, float(value))
-        layer.passes += len(indices)
-        if math.isnan(self._first) and all(
-                np.isfinite(other.known).any() for other in self.layers.values() if len(other)):
-            self._first = time.monotonic() - self._start
-        self._tell(layer.name)
-
-    def _check(self, passes: int = 1) -> None:
-        if self._wanted is not None and not self._wanted():
-            raise Stopped
-        if time.monotonic() + passes * self._passes.seconds > self._end:
-            raise Stopped
-
-    def _tell(self, layer: str) -> None:
-        if self._on_progress is not None:
-            self._on_progress(Progress(layer, self._passes.count + 1, self._expected))
-
-    # ---- result -----------------------------------------------------------------------------
-
-    def explanation(self, names: Sequence[str], complete: bool) -> Explanation:
-        """Make maps of the scores."""
-        by_layer = {name: self._heat_map(layer) for name, layer in self.layers.items()}
-        maps = []
-        for name in names:
-            found = by_layer[self._of[name].name]
-            maps.append(found if found.layer == name else HeatMap(
-                name, found.values, found.weights, found.channels, found.scored, found.passes,
-                found.fidelity))
-        elapsed = time.monotonic() - self._start
-        return Explanation(maps, self._score, self._nothing, self._passes.count + 1, elapsed,
-                           elapsed if math.isnan(self._first) else self._first, complete)
-
-    def _heat_map(self, layer: Layer) -> HeatMap:
-        values = self._picture.to_frame(layer.heat())
-        peak = float(values.max())
-        if peak > 0.0:
-            values = values / np.float32(peak)
-        # how sure a guess is takes time of its own to find out: not when there is none
-        late = time.monotonic() > self._end
-        return HeatMap(layer.name, values, layer.weights(), len(layer),
-                       int(np.isfinite(layer.known).sum()), layer.passes,
-                       math.nan if late and not layer.complete else layer.fidelity())

@@ -1,21 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scores of channels that had no pass, from those that had one: a Gaussian process.
 
-Channels whose masks look alike get like scores. A linear trend along hints (cheap guesses of the
-scores) is followed as far as the scores known bear it out.
+It starts from guesses and learns how far off they are: on the whole, along the guesses, along the
+traits of the masks, and for channels whose masks look alike.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+import itertools
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-_LENGTHS = (0.35, 0.7, 1.4, 2.8)    # of the kernel, in median distances between channels
-_NOISES = (1e-3, 3e-2, 0.2)         # variance of what the maps do not tell, in shares of the whole
+_LENGTHS = (0.35, 0.7, 1.4, 2.8)    # of the kernels, in median distances between channels
+_NOISES = (1e-3, 3e-2, 0.2)         # variance of what nothing here tells
+_LIKE_MAPS = 0.5                    # variances of what masks of like looks, of like traits,
+_LIKE_TRAITS = 1.0                  # along a line through the traits, and all channels share
+_LINE = 1.0
+_COMMON = 1.0
+_MOST = 256                         # channels with a pass that are looked at
+_SLOPE = 0.3                        # and of a factor on all guesses
 
 
 @dataclass(frozen=True)
@@ -31,62 +38,79 @@ class Interpolated:
 class Interpolation:
     """A Gaussian process over the channels of one layer."""
 
-    def __init__(self, maps: Array, hints: Array) -> None:
+    def __init__(self, maps: Array, scores: Array, doubts: Array, traits: Array,
+                 nothing: float) -> None:
         """Take what is known of the channels beforehand.
 
         :param maps: rows that say what a channel's mask looks like, C x n.
-        :param hints: guesses of the scores, C x m; m may be 0.
+        :param scores: guesses, C.
+        :param doubts: how far off each may be, in shares of one unknown number, C.
+        :param traits: rows that say what the mask does to the region, C x m; m may be 0.
+        :param nothing: f of the baseline, where a guess is surest.
         """
-        squares = (maps * maps).sum(1)
-        self._squares: Array = np.maximum(
-            squares[:, None] - 2.0 * maps @ maps.T + squares[None], 0.0)
-        apart = self._squares[np.triu_indices(len(maps), 1)]
-        self._scale = float(np.median(apart)) if apart.size and np.median(apart) > 0 else 1.0
-        self._hints = hints
+        self._guess = scores
+        self._doubt = np.outer(doubts, doubts)
+        self._like_maps = _distances(maps)
+        scaled = (traits - traits.mean(0)) / np.maximum(traits.std(0), 1e-6)
+        self._like_traits = _distances(scaled)
+        self._whole: tuple[tuple[float, float], Array] | None = None
+        self._trend: Array = self._doubt * (
+            _COMMON + _LINE * scaled @ scaled.T / max(1, scaled.shape[1]))
+        if len(scores) and np.ptp(scores) > 1e-6:
+            rise = (scores - nothing) * np.sqrt((doubts ** 2).mean()) / scores.std()
+            self._trend += _SLOPE * np.outer(rise, rise)
 
     def fit(self, known: Array) -> Interpolated:
         """Return all scores.
 
-        :param known: C, NaN where a channel had no pass; at least one had.
+        :param known: C, NaN where a channel had no pass.
         """
-        places = np.flatnonzero(np.isfinite(known))
-        values = known[places]
-        centre, spread = float(values.mean()), float(values.std()) or 1e-6
-        best: tuple[float, Interpolated] | None = None
-        for length in _LENGTHS:
-            kernel = np.exp(-self._squares / (2.0 * length ** 2 * self._scale))
-            # a trend whose slope and height are themselves uncertain: unlikely to be steep
-            prior = kernel + 1.0 + self._hint_kernel(places)
-            for noise in _NOISES:
-                likelihood, found = _condition(prior, noise, places, (values - centre) / spread)
-                if best is None or likelihood > best[0]:
-                    best = likelihood, found
-        assert best is not None
-        scores = best[1].scores * spread + centre
-        scores[places] = values
-        return Interpolated(scores, best[1].covariance * spread ** 2)
+        scored = np.flatnonzero(np.isfinite(known))
+        places = scored[::-(-len(scored) // _MOST) or 1]
+        off = known[places] - self._guess[places]
+        length, noise, amplitude = self._best(places, off)
+        if self._whole is None or self._whole[0] != (length, noise):
+            self._whole = (length, noise), self._prior(length, noise, np.arange(len(known)))
+        prior = self._whole[1]
+        factor = np.linalg.cholesky(_firm(prior[np.ix_(places, places)]))
+        across = np.linalg.solve(factor, prior[places])
+        scores = self._guess + across.T @ np.linalg.solve(factor, off)
+        scores[scored] = known[scored]
+        covariance = amplitude * (prior - across.T @ across)
+        covariance[scored, :] = 0.0
+        covariance[:, scored] = 0.0
+        return Interpolated(scores, covariance)
 
-    def _hint_kernel(self, places: npt.NDArray[np.intp]) -> Array:
-        if not self._hints.shape[1]:
-            return np.zeros_like(self._squares)
-        spread = self._hints.std(0)
-        hints = (self._hints - self._hints[places].mean(0)) / np.where(spread > 0, spread, 1.0)
-        product: Array = hints @ hints.T
-        return product
+    def _best(self, places: npt.NDArray[np.intp], off: Array) -> tuple[float, float, float]:
+        """Return length, noise and amplitude that make what is known the likeliest."""
+        found = (-np.inf, _LENGTHS[1], _NOISES[1], 1.0)
+        for length, noise in itertools.product(_LENGTHS, _NOISES) if len(places) else ():
+            factor = np.linalg.cholesky(_firm(self._prior(length, noise, places)))
+            whitened = np.linalg.solve(factor, off)
+            # the amplitude that fits best; kept from 0, where few values happen to be alike
+            amplitude = max(float(whitened @ whitened) / len(off), 1e-4)
+            likelihood = -np.log(np.diag(factor)).sum() - 0.5 * len(off) * np.log(amplitude)
+            found = max(found, (float(likelihood), length, noise, amplitude))
+        return found[1:]
+
+    def _prior(self, length: float, noise: float, places: npt.NDArray[np.intp]) -> Array:
+        part = np.ix_(places, places)
+        like = _LIKE_MAPS * np.exp(-self._like_maps[part] / (2.0 * length ** 2))
+        like += _LIKE_TRAITS * np.exp(-self._like_traits[part] / (2.0 * length ** 2))
+        like[np.diag_indices(len(places))] += noise
+        prior: Array = self._trend[part] + self._doubt[part] * like
+        return prior
 
 
-def _condition(prior: Array, noise: float, places: npt.NDArray[np.intp],
-               values: Array) -> tuple[float, Interpolated]:
-    """Return the log likelihood of what is known, and the rest given that."""
-    inner = prior[np.ix_(places, places)] + noise * np.eye(len(places))
-    factor = np.linalg.cholesky(inner)
-    whitened = np.linalg.solve(factor, values)
-    # the amplitude that fits best; kept from 0, where few values happen to be alike
-    amplitude = max(float(whitened @ whitened) / len(values), 1e-2)
-    likelihood = -np.log(np.diag(factor)).sum() - 0.5 * len(values) * np.log(amplitude)
-    across = np.linalg.solve(factor, prior[places])
-    scores = across.T @ whitened
-    covariance = amplitude * (prior - across.T @ across + noise * np.eye(len(prior)))
-    covariance[places, :] = 0.0
-    covariance[:, places] = 0.0
-    return float(likelihood), Interpolated(scores, covariance)
+def _distances(rows: Array) -> Array:
+    """Return squared distances of rows in units of their median, C x C."""
+    squares = (rows * rows).sum(1)
+    apart = np.maximum(squares[:, None] - 2.0 * rows @ rows.T + squares[None], 0.0)
+    pairs = apart[np.triu_indices(len(rows), 1)]
+    middle = float(np.median(pairs)) if pairs.size else 0.0
+    return apart / middle if middle > 0.0 else apart
+
+
+def _firm(matrix: Array) -> Array:
+    """Return it with what rounding may have taken from its diagonal."""
+    return matrix + np.eye(len(matrix)) * (1e-10 * float(np.trace(matrix)) / max(1, len(matrix)))

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-import time
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +31,6 @@ class Passes:
         self._baseline, self._difference = baseline, pixels - baseline
         self.count = 0
         """Passes so far."""
-        self.seconds = 0.0
-        """What the slowest of the last batches took for a pass, s; 0 before the first."""
 
     def scores(self, masks: Sequence[npt.NDArray[np.float32] | float]) -> npt.NDArray[np.float64]:
         """Return f of X masked, in one batch.
@@ -42,20 +39,20 @@ class Passes:
         :return: float64, one a mask.
         :raises ModelError: the engine failed.
         """
-        results = self.answers(masks)
+        return np.array([self.score_of(answer) for answer in self.answers(masks)])
+
+    def score_of(self, answer: npt.NDArray[np.float32]) -> float:
+        """Return f of one answer: H x W of a segmenter, 2 of a classifier."""
         if self.weights is None:
-            return results[:, 1].astype(np.float64)
-        return np.einsum('nhw,hw->n', results, self.weights, dtype=np.float64)
+            return float(answer[1])
+        return float(np.vdot(answer.astype(np.float64), self.weights))
 
     def answers(self, masks: Sequence[npt.NDArray[np.float32] | float],
                 ) -> npt.NDArray[np.float32]:
         """Return what the network says of X masked, in one batch: as `Model.run`."""
-        start = time.monotonic()
         batch = np.stack([self._masked(mask) for mask in masks])
         results = self.model.run(batch)
         self.count += len(masks)
-        # forgets a slow batch (the first one) in time, and believes a slow one at once
-        self.seconds = max((time.monotonic() - start) / len(masks), 0.8 * self.seconds)
         return results
 
     def _masked(self, mask: npt.NDArray[np.float32] | float) -> npt.NDArray[np.uint8]:
