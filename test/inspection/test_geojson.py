@@ -43,6 +43,20 @@ def test_lines_are_as_long_as_they_say(tmp_path: Path, scale: Scale, unit: str,
         assert feature['properties']['length_px'] == pytest.approx(crack.length_px, abs=1e-3)
 
 
+def test_a_fork_is_several_lines() -> None:
+    """The centre line comes first; all together are as long as the crack."""
+    mask = np.zeros((200, 200), np.uint8)
+    mask[99:102, 20:180] = mask[40:100, 79:82] = 255
+    crack, = measure_cracks(Segmentation((mask / 255).astype(np.float32), mask, 0.5))
+    record = FrameRecord('a', 'left', (0, 0), 'CRACK', measures=FrameMeasures([crack]))
+    geometry = to_geojson([record])['features'][0]['geometry']
+    assert geometry['type'] == 'MultiLineString'
+    lines = [np.array(line) for line in geometry['coordinates']]
+    assert len(lines) == 2 and np.allclose(lines[0] * (1, -1), crack.centre_line, atol=1e-3)
+    total = sum(np.hypot(*np.diff(line, axis=0).T).sum() for line in lines)
+    assert total == pytest.approx(crack.length_px, rel=0.03)
+
+
 def test_no_crack_is_an_empty_collection() -> None:
     """A clean tunnel is a result too."""
     assert to_geojson([FrameRecord('a', 'left', (0, 0), 'NO_CRACK')])['features'] == []

@@ -6,6 +6,7 @@ import json
 import math
 
 from nav_msgs.msg import Odometry
+import numpy as np
 import pytest
 from rclpy.serialization import deserialize_message
 from rosbags.rosbag2 import Reader
@@ -112,6 +113,11 @@ def test_frames_and_cracks_are_the_same_with_millimetres_and_place(live, offline
                     'area_mm2', 'mm_per_px', 'chainage_m', 'chainage_sigma_m', 'chainage_from_m',
                     'clock_h', 'clock_sigma_h'} <= set(names)
             same(crack, own, names)
+            lines = [[(p.x_px, p.y_px, p.width_px) for p in line.points]
+                     for line in crack.branches]
+            assert len(lines) == len(own['branches_x_y_width_px'])
+            for line, other in zip(lines, own['branches_x_y_width_px']):
+                assert np.allclose(line, other, atol=6e-3)      # rounded to 2 digits
             compared.add(frame['camera'])
     assert compared == set(CAMERAS)
 

@@ -66,8 +66,9 @@ class ChainReport:
             anywhere |= near
         own: list[list[Crack]] = [[] for _ in frame.cracks]
         for crack in cracks:
-            shares = [_share(crack.centre_line, near) for near in near_truth]
-            if _share(crack.centre_line, anywhere) < _FOUND:
+            vertices = np.concatenate(crack.lines)
+            shares = [_share(vertices, near) for near in near_truth]
+            if _share(vertices, anywhere) < _FOUND:
                 self.false_cracks += 1
             else:
                 own[int(np.argmax(shares))].append(crack)

@@ -22,7 +22,9 @@ def write_geojson(path: Path, records: Sequence[FrameRecord]) -> None:
 
 
 def to_geojson(records: Sequence[FrameRecord]) -> dict[str, Any]:
-    """Return a FeatureCollection (RFC 7946): each crack's centre line with its measures.
+    """Return a FeatureCollection (RFC 7946): each crack's lines with its measures.
+
+    The first line is the centre line, the others are branches.
 
     Coordinates are no places on the Earth; `plan` says what they are. `tunnel`: of the unrolled
     lining, seen from inside, m: chainage, and arc from the crown, clockwise as seen when looking
@@ -38,18 +40,27 @@ def to_geojson(records: Sequence[FrameRecord]) -> dict[str, Any]:
 def _feature(record: FrameRecord, crack: Crack) -> dict[str, Any]:
     if crack.place.line_m is not None:
         plan, unit = 'tunnel', 'm'
-        line = [[round(x, 4), round(y, 4)] for x, y in crack.place.line_m.tolist()]
+        of_branches = (branch.line_m for branch in crack.branches)
+        lines = [[[round(x, 4), round(y, 4)] for x, y in line.tolist()]
+                 for line in (crack.place.line_m, *of_branches) if line is not None]
     else:
         known = math.isfinite(crack.mm_per_px)
         plan, unit, factor = 'frame', 'mm' if known else 'px', crack.mm_per_px if known else 1.0
-        line = [[round(float(x) * factor, 3), round(-float(y) * factor, 3)]
-                for x, y in crack.centre_line]
+        lines = [[[round(float(x) * factor, 3), round(-float(y) * factor, 3)] for x, y in line]
+                 for line in crack.lines]
     measures = crack_values(crack)
-    del measures['centre_line_x_y_width_px']
+    del measures['centre_line_x_y_width_px'], measures['branches_x_y_width_px']
     return {
         'type': 'Feature',
-        # a line needs two places
-        'geometry': {'type': 'LineString', 'coordinates': line} if len(line) > 1
-        else {'type': 'Point', 'coordinates': line[0]},
+        'geometry': _geometry(lines),
         'properties': {'frame': record.name, 'camera': record.camera,
                        'plan': plan, 'unit': unit, **measures}}
+
+
+def _geometry(lines: list[list[list[float]]]) -> dict[str, Any]:
+    main = lines[0]
+    if len(main) < 2:       # a line needs two places
+        return {'type': 'Point', 'coordinates': main[0]}
+    if len(lines) == 1:
+        return {'type': 'LineString', 'coordinates': main}
+    return {'type': 'MultiLineString', 'coordinates': [each for each in lines if len(each) > 1]}

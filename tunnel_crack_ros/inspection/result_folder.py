@@ -171,8 +171,7 @@ def _frame_values(record: FrameRecord) -> dict[str, Any]:
 
 def crack_values(crack: Crack) -> dict[str, Any]:
     """Return a crack's measures by name, px, mm, m, h and rad; None for what is unknown."""
-    line = [[_number(float(x), 2), _number(float(y), 2), _number(float(w), 2)]
-            for (x, y), w in zip(crack.centre_line, crack.widths_px)]
+    line = _line_values(crack.centre_line, crack.widths_px)
     return {
         'id': crack.id, 'confidence': _number(crack.confidence, 4), 'kind': crack.kind.name,
         'bounding_box_px': list(crack.bounding_box),
@@ -181,7 +180,14 @@ def crack_values(crack: Crack) -> dict[str, Any]:
         'mm_per_px': _number(crack.scale.mm_per_px, 6),
         'mm_per_px_sigma': _number(crack.scale.sigma, 6), 'scale_source': crack.scale.source.name,
         **{name: _number(getattr(crack.place, name), 4) for name in _PLACE},
-        'touches_border': crack.touches_border, 'centre_line_x_y_width_px': line}
+        'touches_border': crack.touches_border, 'centre_line_x_y_width_px': line,
+        'branches_x_y_width_px': [_line_values(branch.points, branch.widths_px)
+                                  for branch in crack.branches]}
+
+
+def _line_values(points: npt.NDArray[Any], widths: npt.NDArray[Any]) -> list[list[float | None]]:
+    return [[_number(float(x), 2), _number(float(y), 2), _number(float(w), 2)]
+            for (x, y), w in zip(points, widths)]
 
 
 def _summary_values(summary: Summary) -> dict[str, int]:

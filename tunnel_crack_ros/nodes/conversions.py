@@ -14,6 +14,7 @@ import numpy.typing as npt
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Range
 from std_msgs.msg import ColorRGBA, Header
 from tunnel_crack_msgs.msg import BoundingBox, CentreLinePoint, CrackArray, FrameVerdict
+from tunnel_crack_msgs.msg import Branch as BranchMsg
 from tunnel_crack_msgs.msg import Crack as CrackMsg
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -23,6 +24,7 @@ from tunnel_crack_ros.vision.depth import depth_from_raw, DepthImage
 from tunnel_crack_ros.vision.depth_history import RecordedDepth
 from tunnel_crack_ros.vision.frame import rgb_from_compressed
 from tunnel_crack_ros.vision.frame_measures import Calibration, FrameMeasures
+from tunnel_crack_ros.vision.geometry.crack import Branch
 from tunnel_crack_ros.vision.odometry_history import Chainage, VehiclePose
 from tunnel_crack_ros.vision.overlay import label_text
 from tunnel_crack_ros.vision.place import Place
@@ -108,16 +110,24 @@ def _crack_to_msg(crack: Crack) -> CrackMsg:
         setattr(message, name, float(getattr(crack, name)))
     for name in _PLACE:
         setattr(message, name, float(getattr(crack.place, name)))
-    unknown = np.full((len(crack.centre_line), 1), math.nan)
-    line = np.hstack([
-        crack.centre_line, crack.widths_px[:, None],
-        unknown if crack.widths_mm is None else crack.widths_mm[:, None],
-        np.repeat(unknown, 3, axis=1) if crack.places_m is None else crack.places_m])
-    message.centre_line = [
-        CentreLinePoint(x_px=x, y_px=y, width_px=width_px, width_mm=width_mm, x_m=x_m, y_m=y_m,
-                        z_m=z_m)
-        for x, y, width_px, width_mm, x_m, y_m, z_m in line.tolist()]
+    message.centre_line = _line_to_msg(crack.centre_line, crack.widths_px, crack.widths_mm,
+                                       crack.places_m)
+    message.branches = [
+        BranchMsg(points=_line_to_msg(branch.points, branch.widths_px, branch.widths_mm,
+                                      branch.places_m)) for branch in crack.branches]
     return message
+
+
+def _line_to_msg(points: npt.NDArray[np.float32], widths_px: npt.NDArray[np.float32],
+                 widths_mm: npt.NDArray[np.float32] | None,
+                 places_m: npt.NDArray[np.float32] | None) -> list[CentreLinePoint]:
+    unknown = np.full((len(points), 1), math.nan)
+    line = np.hstack([
+        points, widths_px[:, None], unknown if widths_mm is None else widths_mm[:, None],
+        np.repeat(unknown, 3, axis=1) if places_m is None else places_m])
+    return [CentreLinePoint(x_px=x, y_px=y, width_px=width_px, width_mm=width_mm, x_m=x_m,
+                            y_m=y_m, z_m=z_m)
+            for x, y, width_px, width_mm, x_m, y_m, z_m in line.tolist()]
 
 
 def cracks_to_markers(cracks: list[Crack], header: Header, camera: str) -> MarkerArray:
@@ -131,15 +141,24 @@ def cracks_to_markers(cracks: list[Crack], header: Header, camera: str) -> Marke
             continue
         places = [Point(x=x, y=y, z=z) for x, y, z in crack.places_m.tolist()]
         distance = float(crack.places_m[:, 2].mean())
-        line = _marker(header, camera, 2 * crack.id, Marker.LINE_STRIP, ColorRGBA(r=1.0, a=1.0))
-        line.points = places if len(places) > 1 else places * 2
         # a hairline at its true width is not seen in RViz
-        line.scale.x = max(crack.width_mean_px * crack.mm_per_px / 1000.0, distance / 400.0)
-        text = _marker(header, camera, 2 * crack.id + 1, Marker.TEXT_VIEW_FACING,
+        thickness = max(crack.width_mean_px * crack.mm_per_px / 1000.0, distance / 400.0)
+        red = ColorRGBA(r=1.0, a=1.0)
+        line = _marker(header, camera, 3 * crack.id, Marker.LINE_STRIP, red)
+        line.points, line.scale.x = places if len(places) > 1 else places * 2, thickness
+        text = _marker(header, camera, 3 * crack.id + 1, Marker.TEXT_VIEW_FACING,
                        ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0))
         text.text, text.scale.z = label_text(crack), distance / 40.0
         text.pose.position = places[len(places) // 2]
         markers.markers += [line, text]
+        of_branches = [point for branch in crack.branches if branch.places_m is not None
+                       for pair in zip(branch.places_m.tolist(), branch.places_m.tolist()[1:])
+                       for point in pair]
+        if of_branches:
+            branches = _marker(header, camera, 3 * crack.id + 2, Marker.LINE_LIST, red)
+            branches.points = [Point(x=x, y=y, z=z) for x, y, z in of_branches]
+            branches.scale.x = thickness
+            markers.markers.append(branches)
     return markers
 
 
@@ -200,8 +219,7 @@ def measures_from_msg(message: CrackArray) -> FrameMeasures:
 
 def _crack_from_msg(message: CrackMsg) -> Crack:
     box = message.bounding_box
-    line = np.array([(p.x_px, p.y_px, p.width_px, p.width_mm, p.x_m, p.y_m, p.z_m)
-                     for p in message.centre_line], np.float32).reshape(-1, 7)
+    line = _line_from_msg(message.centre_line)
     scale = Scale(message.mm_per_px, message.mm_per_px_sigma, ScaleSource(message.scale_source))
     placed = bool(np.isfinite(line[:, 4:]).all())
     return Crack(
@@ -210,5 +228,19 @@ def _crack_from_msg(message: CrackMsg) -> Crack:
         widths_px=line[:, 2], kind=CrackKind(message.kind),
         touches_border=message.touches_border, scale=scale,
         widths_mm=line[:, 3] if scale.known else None, places_m=line[:, 4:] if placed else None,
+        branches=tuple(_branch_from_msg(branch, scale.known) for branch in message.branches),
         place=Place(**{name: getattr(message, name) for name in _PLACE}),
         **{name: getattr(message, name) for name in _MEASURES})
+
+
+def _branch_from_msg(message: BranchMsg, scaled: bool) -> Branch:
+    line = _line_from_msg(message.points)
+    placed = bool(np.isfinite(line[:, 4:]).all())
+    return Branch(line[:, :2], line[:, 2], line[:, 3] if scaled else None,
+                  line[:, 4:] if placed else None)
+
+
+def _line_from_msg(points: list[CentreLinePoint]) -> npt.NDArray[np.float32]:
+    """Return x, y, width in px, width in mm and place in m of every vertex, K x 7."""
+    return np.array([(p.x_px, p.y_px, p.width_px, p.width_mm, p.x_m, p.y_m, p.z_m)
+                     for p in points], np.float32).reshape(-1, 7)

@@ -24,6 +24,9 @@ def run_node(make: Callable[[], Node], threads: int = 1) -> None:
     :param threads: of the executor; more than one for a node whose callbacks take long.
     """
     keep_large_buffers()
+    # rclpy's own handler ends the spin and then calls this one; Python's would raise a
+    # KeyboardInterrupt besides, in whatever line or destructor is running
+    signal.signal(signal.SIGINT, lambda number, stack: None)
     rclpy.init()
     node = executor = None
     try:
@@ -31,7 +34,7 @@ def run_node(make: Callable[[], Node], threads: int = 1) -> None:
         executor = SingleThreadedExecutor() if threads == 1 else MultiThreadedExecutor(threads)
         executor.add_node(node)
         executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except ExternalShutdownException:
         pass
     except Exception:
         # a signal takes the context away from under whatever callback is running

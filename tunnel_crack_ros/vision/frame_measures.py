@@ -13,6 +13,7 @@ from tunnel_crack_ros.vision.depth_history import DepthHistory
 from tunnel_crack_ros.vision.geometry import Crack, measure_cracks
 from tunnel_crack_ros.vision.lining import see_lining
 from tunnel_crack_ros.vision.odometry_history import Chainage, OdometryHistory
+from tunnel_crack_ros.vision.place import Mount
 from tunnel_crack_ros.vision.range_history import RangeHistory
 from tunnel_crack_ros.vision.scale import Scale
 from tunnel_crack_ros.vision.segmenter import Segmentation
@@ -110,7 +111,16 @@ def measure_frame(segmentation: Segmentation, sensed: Sensed,
     cracks = measure_cracks(segmentation, lining, settings.measure)
     chainage = settings.mount.chainage(sensed.odometry.at(sensed.stamp_ns, settings.chainage))
     return FrameMeasures(
-        [replace(crack, place=settings.mount.place(crack.plan_m, crack.plan_sigma_m, chainage))
-         for crack in cracks],
+        [_placed(crack, settings.mount, chainage) for crack in cracks],
         Scale() if lining is None else lining.scale, '; '.join(notes), chainage,
         settings.mount.clock_h)
+
+
+def _placed(crack: Crack, mount: Mount, camera: Chainage) -> Crack:
+    if crack.plan_m is None:
+        return crack
+    around = float(crack.plan_m[:, 1].mean())
+    return replace(
+        crack, place=mount.place(crack.plan_m, crack.plan_sigma_m, camera),
+        branches=tuple(replace(branch, line_m=mount.unrolled(branch.plan_m, around, camera))
+                       for branch in crack.branches))

@@ -42,9 +42,10 @@ class Millimetres:
     """mm^2 of lining for a pixel of the crack."""
     scale: Scale = field(default_factory=Scale)
     """Along the crack: mm of length for a pixel of it."""
-    places_m: Points | None = None
-    """Of the main line's `vertices_of`, K x 3, m, optical frame; None without a calibration."""
-    plan_m: Points | None = None
+    places_m: list[Points] | None = None
+    """Of the `vertices_of` every line with a course, the main one first: K x 3, m, optical frame;
+    None without a calibration."""
+    plans_m: list[Points] | None = None
     """Of the same, K x 2, m: along the tunnel and around it (see Lining.plan)."""
     plan_sigma_m: tuple[float, float] = (math.nan, math.nan)
 
@@ -84,7 +85,7 @@ def _on_lining(lines: Sequence[Line], lining: Lining) -> Millimetres:
                      or np.empty((0, 2)))
     off = np.sqrt(np.sum((sizes - (length, width)) ** 2, axis=0))
     main = slice(0, samples.begins[1])
-    plan = lining.plan(best.places[main])
+    places = [best.places[begin:end] for begin, end in zip(samples.begins, samples.begins[1:])]
     moved = np.array([lining.plan(seen.places[main].mean(axis=0)[None], view)[0]
                       for seen, view in zip(shifted, lining.shifted)] or np.empty((0, 2)))
     middle = lining.plan(best.places[main].mean(axis=0)[None])[0]
@@ -94,7 +95,7 @@ def _on_lining(lines: Sequence[Line], lining: Lining) -> Millimetres:
         length, math.hypot(length_sigma, off[0]), width, math.hypot(width_sigma, off[1]),
         samples.widths_mm(lines, best), best.area_factor,
         Scale(length / pixels, float(off[0]) / pixels, lining.source),
-        best.places[main] if lining.camera.calibrated else None, plan,
+        places if lining.camera.calibrated else None, [lining.plan(own) for own in places],
         (float(away[0]), float(away[1])))
 
 

@@ -73,15 +73,26 @@ class Mount:
             clock = clock_hours(self.roll + around / self.radius_m)
             clock_sigma = _HOURS_PER_RAD * math.hypot(self.roll_sigma,
                                                       plan_sigma_m[1] / self.radius_m)
-            if math.isfinite(camera.metres):
-                arc = self.roll * self.radius_m + plan_m[:, 1]
-                turn = 2.0 * math.pi * self.radius_m    # the cut is at the invert
-                line = np.column_stack([camera.metres + ahead,
-                                        arc - turn * round(float(arc.mean()) / turn)])
+            line = self.unrolled(plan_m, around, camera)
         return Place(
             camera.metres + float(ahead.mean()), camera.metres + float(ahead.min()),
             camera.metres + float(ahead.max()), math.hypot(camera.sigma_m, plan_sigma_m[0]),
             clock, clock_sigma, line)
+
+    def unrolled(self, plan_m: npt.NDArray[np.float64] | None, around: float,
+                 camera: Chainage) -> npt.NDArray[np.float64] | None:
+        """Place vertices on the unrolled lining, as Place.line_m.
+
+        :param plan_m: K x 2, m, along and around the tunnel; None: no scale.
+        :param around: mean of the crack's main line, m; the crack stays whole at the cut.
+        :param camera: of the camera's centre.
+        """
+        if plan_m is None or self.radius_m <= 0.0 or not math.isfinite(camera.metres):
+            return None
+        turn = 2.0 * math.pi * self.radius_m    # the cut is at the invert
+        zero = self.roll * self.radius_m
+        return np.column_stack([camera.metres + plan_m[:, 0],
+                                zero + plan_m[:, 1] - turn * round((zero + around) / turn)])
 
 
 def clock_hours(angle: float) -> float:

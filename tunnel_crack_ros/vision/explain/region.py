@@ -33,14 +33,14 @@ def region_of_box(box: tuple[int, int, int, int],
 
 
 def region_of_crack(crack: Crack, mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Return the pixels of one crack: the pieces of the mask that its centre line runs through.
+    """Return the pixels of one crack: the pieces of the mask that its lines run through.
 
     :param crack: as measured on this mask.
     :param mask: uint8, H x W, 0 or 255.
     """
     line = np.zeros(mask.shape, np.uint8)
-    points = np.round(crack.centre_line).astype(np.int32).reshape(-1, 1, 2)
-    cv2.polylines(line, [points], False, 1)
+    cv2.polylines(line, [np.round(points).astype(np.int32).reshape(-1, 1, 2)
+                         for points in crack.lines], False, 1)
     _, pieces = cv2.connectedComponents((mask > 0).astype(np.uint8), connectivity=8)
     own = np.unique(pieces[line > 0])
     return np.asarray(np.isin(pieces, own[own > 0]))

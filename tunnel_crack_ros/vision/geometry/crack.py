@@ -25,6 +25,24 @@ class CrackKind(IntEnum):
 
 
 @dataclass(frozen=True)
+class Branch:
+    """A line that leaves a crack's centre line, or lies beside it across a bridged gap."""
+
+    points: npt.NDArray[np.float32]
+    """K x 2, x and y of the vertices from end to end, px."""
+    widths_px: npt.NDArray[np.float32]
+    """K."""
+    widths_mm: npt.NDArray[np.float32] | None = None
+    """K; NaN below what can be resolved; None: no scale."""
+    places_m: npt.NDArray[np.float32] | None = None
+    """K x 3, see Crack.places_m."""
+    plan_m: npt.NDArray[np.float64] | None = None
+    """K x 2, see Crack.plan_m."""
+    line_m: npt.NDArray[np.float64] | None = None
+    """K x 2, see Place.line_m."""
+
+
+@dataclass(frozen=True)
 class Crack:
     """One connected crack in one frame. Millimetres are NaN when no scale is known."""
 
@@ -57,8 +75,7 @@ class Crack:
     """Standard deviation of length_px, px."""
     width_sigma_px: float = math.nan
     """Of width_mean_px, px."""
-    branches: tuple[npt.NDArray[np.float32], ...] = ()
-    """Lines that leave the centre line, or lie beside it: each K x 2, as centre_line."""
+    branches: tuple[Branch, ...] = ()
     width_floor_px: float = 0.0
     """Smallest width that can be resolved, px: narrower ones have no value in mm."""
     scale: Scale = field(default_factory=Scale)
@@ -92,7 +109,7 @@ class Crack:
     @property
     def lines(self) -> tuple[npt.NDArray[np.float32], ...]:
         """Return all lines of the crack, the centre line first: each K x 2, px."""
-        return (self.centre_line, *self.branches)
+        return (self.centre_line, *(branch.points for branch in self.branches))
 
     @property
     def mm_per_px(self) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunnel_crack_ros.vision.geometry.chains import trace_chains
-from tunnel_crack_ros.vision.geometry.crack import Crack, CrackKind
+from tunnel_crack_ros.vision.geometry.crack import Branch, Crack, CrackKind
 from tunnel_crack_ros.vision.geometry.lines import Line, measure_lines, plain_lines, rest_line
 from tunnel_crack_ros.vision.geometry.pieces import find_pieces, Pieces
 from tunnel_crack_ros.vision.geometry.strokes import find_networks, Gaps, Network, Stroke
@@ -140,8 +140,10 @@ def _crack(network: Network, lines: list[Line], facts: _Facts, scale: Scale | Li
     length_sigma = math.sqrt(sum(line.length_sigma ** 2 for line in lines))
     orientation = _orientation(main)
     vertices = vertices_of(len(main.points))
-    branches = tuple(line.points[vertices_of(len(line.points))].astype(np.float32)
-                     for line in lines[1:len(network.strokes)])
+    branches = tuple(
+        Branch(line.points[vertices_of(len(line.points))].astype(np.float32),
+               line.widths[vertices_of(len(line.points))].astype(np.float32))
+        for line in lines[1:len(network.strokes)])
     crack = Crack(
         id=0,
         confidence=min(max(float(facts.confidences[network.pieces].sum()) / area, 0.0), 1.0),
@@ -164,11 +166,11 @@ def _crack(network: Network, lines: list[Line], facts: _Facts, scale: Scale | Li
     metric = in_millimetres(lines, scale)
     if not metric.scale.known:
         return crack
-    return _with_millimetres(crack, metric, lines, vertices, rules.mask_sigma_px)
+    return _with_millimetres(crack, metric, lines, rules.mask_sigma_px)
 
 
 def _with_millimetres(crack: Crack, metric: Millimetres, lines: list[Line],
-                      vertices: npt.NDArray[np.int64], mask_sigma_px: float) -> Crack:
+                      mask_sigma_px: float) -> Crack:
     """Add the measures on the lining; widths below what can be resolved get none."""
     across = metric.width_mean / crack.width_mean_px
     widths = np.concatenate([_running_mean(replace(line, widths=mm))
@@ -176,7 +178,18 @@ def _with_millimetres(crack: Crack, metric: Millimetres, lines: list[Line],
 
     def resolved(mm: float, px: float) -> float:
         return mm if crack.is_resolved(px) else math.nan
-    main = metric.widths[0][vertices]
+
+    def resolved_widths(number: int) -> npt.NDArray[np.float32]:
+        px, mm = lines[number].widths, metric.widths[number]
+        known = np.where(px >= crack.width_floor_px * 0.999, mm, np.nan)
+        return known[vertices_of(len(px))].astype(np.float32)
+
+    branches = tuple(
+        replace(branch, widths_mm=resolved_widths(number),
+                plan_m=None if metric.plans_m is None else metric.plans_m[number],
+                places_m=(None if metric.places_m is None else
+                          metric.places_m[number].astype(np.float32)))
+        for number, branch in enumerate(crack.branches, 1))
     return replace(
         crack, scale=metric.scale, length_mm=metric.length, length_sigma_mm=metric.length_sigma,
         width_mean_mm=resolved(metric.width_mean, crack.width_mean_px),
@@ -185,10 +198,9 @@ def _with_millimetres(crack: Crack, metric: Millimetres, lines: list[Line],
         width_sigma_mm=math.hypot(metric.width_sigma, mask_sigma_px * across),
         width_floor_mm=crack.width_floor_px * across,
         area_mm2=crack.area_px * metric.area_factor,
-        widths_mm=np.where(lines[0].widths[vertices] >= crack.width_floor_px * 0.999, main,
-                           np.nan).astype(np.float32),
-        places_m=None if metric.places_m is None else metric.places_m.astype(np.float32),
-        plan_m=metric.plan_m,
+        widths_mm=resolved_widths(0), branches=branches,
+        places_m=None if metric.places_m is None else metric.places_m[0].astype(np.float32),
+        plan_m=None if metric.plans_m is None else metric.plans_m[0],
         plan_sigma_m=metric.plan_sigma_m)
 
 
