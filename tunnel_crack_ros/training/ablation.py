@@ -67,10 +67,13 @@ def ablate(model: str, data: Path, out: Path, *, epochs: int, samples: int, simu
     judged = split_images(data, recipe, simulated, (), out)[1]
 
     def score(line: Line, best: Path) -> Scores:
+        state = read_checkpoint(best, model)
+        if line.simulated == simulated:     # the run itself judged the same images
+            return dict(state['validation'])
         device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
         plan = architecture(model)
         network = plan.build(False)
-        network.load_state_dict(read_checkpoint(best, model)['network'])
+        network.load_state_dict(state['network'])
         network = network.eval().to(device)
         found = (validate_segmenter(network, judged, device) if task == 'segmenter' else
                  validate_classifier(network, judged, plan.input_size, device))

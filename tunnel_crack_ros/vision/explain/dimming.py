@@ -3,8 +3,9 @@
 
 Where a mask is smooth, a pixel's surroundings are shown as strongly as the pixel itself. So its
 confidence is about that in the picture which fades to the baseline everywhere alike. A few such
-passes, and every mask's score is read off. Where it is not smooth, a crack that is shown stronger
-than its surroundings stands out more, or less: by how much, the channels that get a pass tell.
+passes, and every mask's score is read off, between two levels by log-odds: a confidence that rises
+from 0.001 to 0.9 does so late. Where a mask is not smooth, a crack that is shown stronger than its
+surroundings stands out more, or less: by how much, the channels that get a pass tell.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from tunnel_crack_ros.vision.explain.layer import Layer
+from tunnel_crack_ros.vision.explain.log_odds import from_log_odds, log_odds
 from tunnel_crack_ros.vision.explain.passes import Passes
 
-LEVELS = (0.25, 0.5, 0.75)
+LEVELS = (0.4, 0.75)
 """How much of the picture is shown, besides nothing (0) and all (1)."""
 _MOST = 4000            # pixels of the region that are looked at
 _AROUND = (17, 33, 65)  # sides of the surroundings whose mean mask is looked at, px
 _LOOK = 64              # channels between two looks at the time
-_SURE = 1e-4            # doubt that is always left
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,6 @@ class Guesses:
 
     scores: npt.NDArray[np.float64]
     """f with each channel's mask, about; C."""
-    doubts: npt.NDArray[np.float64]
-    """How far off each may be, in shares of one unknown number; > 0, C."""
     traits: npt.NDArray[np.float64]
     """Means of the mask over the region, its surroundings and all of the picture; C x n."""
 
@@ -45,7 +44,7 @@ def no_guesses(count: int, score: float) -> Guesses:
 
     :param count: C.
     """
-    return Guesses(np.full(count, score), np.ones(count), np.zeros((count, 0)))
+    return Guesses(np.full(count, score), np.zeros((count, 0)))
 
 
 class Dimming:
@@ -78,9 +77,9 @@ class Dimming:
         :param check: called again and again; ends it by raising.
         """
         levels = np.array(sorted(self._known))
-        table = np.stack([self._known[level] for level in levels])
+        table = log_odds(np.stack([self._known[level] for level in levels]))
         pixels = np.arange(len(self._rows))
-        scores, doubts = np.empty((2, len(layer)))
+        scores = np.empty(len(layer))
         traits = np.empty((len(layer), 2 + len(_AROUND)))
         for index in range(len(layer)):
             if check is not None and index % _LOOK == 0:
@@ -89,14 +88,12 @@ class Dimming:
             shown = self._at(mask)
             below = np.clip(np.searchsorted(levels, shown, side='right') - 1, 0, len(levels) - 2)
             part = (shown - levels[below]) / (levels[below + 1] - levels[below])
-            confidence = table[below, pixels] * (1.0 - part) + table[below + 1, pixels] * part
-            scores[index] = self._weights @ confidence
-            # surest where a pixel is crack, or is none, whatever the mask
-            doubts[index] = self._weights @ (confidence * (1.0 - confidence))
+            odds = table[below, pixels] * (1.0 - part) + table[below + 1, pixels] * part
+            scores[index] = self._weights @ from_log_odds(odds)
             around = (self._at(cv2.blur(mask, (side, side), borderType=cv2.BORDER_REFLECT))
                       for side in _AROUND)
             traits[index] = [self._weights @ values for values in (shown, *around)] + [mask.mean()]
-        return Guesses(scores, doubts + 0.01 * scores + _SURE, traits)
+        return Guesses(scores, traits)
 
     def _at(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         return values[self._rows, self._columns].astype(np.float64)

@@ -16,7 +16,7 @@ from tunnel_crack_ros.vision.explain.ranks import rank_correlation, rank_slopes
 
 _PIXELS = 1024      # of the layer that stand for all when passes are chosen
 _DRAWS = 16         # maps drawn to see how far the exact one may be from the estimate
-_ROUND = 16         # a new choice is made after this part of the passes made so far
+_ROUND = 8          # a new choice is made after this part of the passes made so far
 
 
 class Estimate:
@@ -32,7 +32,7 @@ class Estimate:
         chosen = np.random.default_rng(0).permutation(flat.shape[1])[:_PIXELS]
         self._pixels = flat[:, np.sort(chosen)].T.astype(np.float64)
         self._interpolation = Interpolation(
-            small_maps(layer.activations), guesses.scores, guesses.doubts, guesses.traits, nothing)
+            small_maps(layer.activations), guesses.scores, guesses.traits, nothing)
         self._found: tuple[int, Interpolated] | None = None
         self._fidelity: tuple[int, float] | None = None
 
@@ -41,10 +41,16 @@ class Estimate:
         return self._interpolated().scores
 
     def next_channels(self) -> list[int]:
-        """Return the channels whose passes make the map's ranks surest, one round of them."""
+        """Return the channels whose passes make the map's ranks surest, one round of them.
+
+        The first is the one that moves the map most: where its guess is wrong, all is.
+        """
+        if not self._layer.scored:
+            return self._layer.by_energy()[:1]
         covariance = self._interpolated().covariance.copy()
         seen = self._slopes()[:, None] * self._pixels
-        count = min(1 + self._layer.scored // _ROUND, len(self._layer) - self._layer.scored)
+        count = min(max(1, self._layer.scored // _ROUND),
+                    len(self._layer) - self._layer.scored)
         across = seen @ covariance
         chosen: list[int] = []
         for _ in range(count):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scores of channels that had no pass, from those that had one: a Gaussian process.
 
+It works on log-odds: there guesses are about as far off for a score of 0.001 as for one of 0.5.
 It starts from guesses and learns how far off they are: on the whole, along the guesses, along the
 traits of the masks, and for channels whose masks look alike.
 """
@@ -13,6 +14,8 @@ import itertools
 import numpy as np
 import numpy.typing as npt
 
+from tunnel_crack_ros.vision.explain.log_odds import from_log_odds, log_odds, slope_at
+
 Array = npt.NDArray[np.float64]
 
 _LENGTHS = (0.35, 0.7, 1.4, 2.8)    # of the kernels, in median distances between channels
@@ -23,6 +26,8 @@ _LINE = 1.0
 _COMMON = 1.0
 _MOST = 256                         # channels with a pass that are looked at
 _SLOPE = 0.3                        # and of a factor on all guesses
+_USUAL = 1.0                        # variance of the log-odds about guesses, as found on pictures,
+_WORTH = 4.0                        # and how many channels with a pass that knowledge is worth
 
 
 @dataclass(frozen=True)
@@ -38,26 +43,22 @@ class Interpolated:
 class Interpolation:
     """A Gaussian process over the channels of one layer."""
 
-    def __init__(self, maps: Array, scores: Array, doubts: Array, traits: Array,
-                 nothing: float) -> None:
+    def __init__(self, maps: Array, scores: Array, traits: Array, nothing: float) -> None:
         """Take what is known of the channels beforehand.
 
         :param maps: rows that say what a channel's mask looks like, C x n.
-        :param scores: guesses, C.
-        :param doubts: how far off each may be, in shares of one unknown number, C.
+        :param scores: guesses, 0..1, C.
         :param traits: rows that say what the mask does to the region, C x m; m may be 0.
         :param nothing: f of the baseline, where a guess is surest.
         """
-        self._guess = scores
-        self._doubt = np.outer(doubts, doubts)
+        self._guess = log_odds(scores)
         self._like_maps = _distances(maps)
         scaled = (traits - traits.mean(0)) / np.maximum(traits.std(0), 1e-6)
         self._like_traits = _distances(scaled)
         self._whole: tuple[tuple[float, float], Array] | None = None
-        self._trend: Array = self._doubt * (
-            _COMMON + _LINE * scaled @ scaled.T / max(1, scaled.shape[1]))
-        if len(scores) and np.ptp(scores) > 1e-6:
-            rise = (scores - nothing) * np.sqrt((doubts ** 2).mean()) / scores.std()
+        self._trend: Array = _COMMON + _LINE * scaled @ scaled.T / max(1, scaled.shape[1])
+        if len(scores) and np.ptp(self._guess) > 1e-6:
+            rise = (self._guess - log_odds(np.array(nothing))) / self._guess.std()
             self._trend += _SLOPE * np.outer(rise, rise)
 
     def fit(self, known: Array) -> Interpolated:
@@ -67,29 +68,31 @@ class Interpolation:
         """
         scored = np.flatnonzero(np.isfinite(known))
         places = scored[::-(-len(scored) // _MOST) or 1]
-        off = known[places] - self._guess[places]
+        off = log_odds(known[places]) - self._guess[places]
         length, noise, amplitude = self._best(places, off)
         if self._whole is None or self._whole[0] != (length, noise):
             self._whole = (length, noise), self._prior(length, noise, np.arange(len(known)))
         prior = self._whole[1]
         factor = np.linalg.cholesky(_firm(prior[np.ix_(places, places)]))
         across = np.linalg.solve(factor, prior[places])
-        scores = self._guess + across.T @ np.linalg.solve(factor, off)
+        scores = from_log_odds(self._guess + across.T @ np.linalg.solve(factor, off))
         scores[scored] = known[scored]
-        covariance = amplitude * (prior - across.T @ across)
+        slopes = slope_at(scores)
+        covariance = amplitude * (prior - across.T @ across) * np.outer(slopes, slopes)
         covariance[scored, :] = 0.0
         covariance[:, scored] = 0.0
         return Interpolated(scores, covariance)
 
     def _best(self, places: npt.NDArray[np.intp], off: Array) -> tuple[float, float, float]:
         """Return length, noise and amplitude that make what is known the likeliest."""
-        found = (-np.inf, _LENGTHS[1], _NOISES[1], 1.0)
+        found = (-np.inf, _LENGTHS[1], _NOISES[1], _USUAL)
         for length, noise in itertools.product(_LENGTHS, _NOISES) if len(places) else ():
             factor = np.linalg.cholesky(_firm(self._prior(length, noise, places)))
             whitened = np.linalg.solve(factor, off)
-            # the amplitude that fits best; kept from 0, where few values happen to be alike
-            amplitude = max(float(whitened @ whitened) / len(off), 1e-4)
-            likelihood = -np.log(np.diag(factor)).sum() - 0.5 * len(off) * np.log(amplitude)
+            # a few channels happen to be alike: the usual amplitude has its say
+            worth = _WORTH + len(off)
+            amplitude = (_WORTH * _USUAL + float(whitened @ whitened)) / worth
+            likelihood = -np.log(np.diag(factor)).sum() - 0.5 * worth * np.log(amplitude)
             found = max(found, (float(likelihood), length, noise, amplitude))
         return found[1:]
 
@@ -98,7 +101,7 @@ class Interpolation:
         like = _LIKE_MAPS * np.exp(-self._like_maps[part] / (2.0 * length ** 2))
         like += _LIKE_TRAITS * np.exp(-self._like_traits[part] / (2.0 * length ** 2))
         like[np.diag_indices(len(places))] += noise
-        prior: Array = self._trend[part] + self._doubt[part] * like
+        prior: Array = self._trend[part] + like
         return prior
 
 
