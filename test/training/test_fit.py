@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tunnel_crack_ros.evaluation.crack_dataset import DatasetError
-from tunnel_crack_ros.training.fit import read_checkpoint, train
+from tunnel_crack_ros.training.fit import read_checkpoint, rising_average, train
 from tunnel_crack_ros.training.recipes import PAPER, Recipe
 from tunnel_crack_ros.training.samples import SampleMix
 
@@ -58,6 +58,15 @@ def test_segmenter_learns_a_tiny_set(drawn_cracks, tmp_path):
                      average_decay=0.8, crop_side=96, validate_every=5)
     best = train(SEGMENTER, drawn_cracks, tmp_path, recipe=recipe)
     assert metric(best, 'f1') > 0.6
+
+
+def test_a_short_run_keeps_nothing_of_its_start_and_a_long_one_averages_slowly():
+    update, average = rising_average(0.99), torch.ones(3)
+    for count in range(1, 101):
+        update([average], [torch.zeros(3)], torch.tensor(count))
+    assert average.max() < 1e-6     # with 0.99 from the start: 0.37
+    update([average], [torch.ones(3)], torch.tensor(5000))
+    assert average == pytest.approx(torch.full((3,), 0.01), rel=1e-3)
 
 
 @pytest.mark.parametrize('model', [CLASSIFIER, SEGMENTER])

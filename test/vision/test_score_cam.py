@@ -269,6 +269,14 @@ def test_the_region_chooses_what_is_explained(segmenter, frame):
     assert all_of_it.score == pytest.approx(confidence[confidence >= 0.5].mean(), abs=1e-5)
 
 
+def test_where_nothing_is_predicted_the_nearest_to_it_is_explained(segmenter, frame):
+    confidence = segmenter.run(frame[np.newaxis])[0]
+    found = ScoreCam(segmenter).explain(frame, ['deep'], threshold=1.1)
+    nearest = confidence >= 0.5 * confidence.max()
+    assert 0 < nearest.sum() < nearest.size
+    assert found.score == pytest.approx(confidence[nearest].mean(), abs=1e-5)
+
+
 @pytest.mark.parametrize('region', [(200, 0, 5, 5), np.ones((3, 3), bool),
                                     np.zeros((64, 96), bool)])
 def test_a_region_that_does_not_fit_is_refused(segmenter, frame, region):

@@ -172,9 +172,8 @@ def _exact_correlation(cam: ScoreCam, frame: RgbFrame, layer: str) -> float:
     cam = ScoreCam(model, max_pixels=frame.shape[0] * frame.shape[1])
     heat, = cam.explain(frame, [layer], method='exact').heat_maps
     answer, taps = model.run_with_taps(frame[np.newaxis], [layer])
-    x, region = frame.astype(np.float64), answer[0] >= model.card.threshold
-    if model.card.task == 'segmenter' and not region.any():
-        region[:] = True
+    x, limit = frame.astype(np.float64), model.card.threshold
+    region = answer[0] >= (limit if answer[0].max() >= limit else 0.5 * answer[0].max())
 
     def f(picture: npt.NDArray[np.float64]) -> float:
         found = model.run(np.floor(picture + 0.5).astype(np.uint8)[np.newaxis])[0]

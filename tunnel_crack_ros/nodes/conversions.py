@@ -8,10 +8,9 @@ import math
 from typing import TypeAlias
 
 from geometry_msgs.msg import Point
-from nav_msgs.msg import Odometry
 import numpy as np
 import numpy.typing as npt
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Range
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import ColorRGBA, Header
 from tunnel_crack_msgs.msg import BoundingBox, CentreLinePoint, CrackArray, FrameVerdict
 from tunnel_crack_msgs.msg import Branch as BranchMsg
@@ -20,12 +19,10 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from tunnel_crack_ros.nodes.image_bridge import cv2_to_imgmsg, imgmsg_to_cv2
 from tunnel_crack_ros.vision import Crack, CrackKind, RgbFrame, Scale, ScaleSource, Verdict
-from tunnel_crack_ros.vision.depth import depth_from_raw, DepthImage
-from tunnel_crack_ros.vision.depth_history import RecordedDepth
 from tunnel_crack_ros.vision.frame import rgb_from_compressed
-from tunnel_crack_ros.vision.frame_measures import Calibration, FrameMeasures
+from tunnel_crack_ros.vision.frame_measures import FrameMeasures
 from tunnel_crack_ros.vision.geometry.crack import Branch
-from tunnel_crack_ros.vision.odometry_history import Chainage, VehiclePose
+from tunnel_crack_ros.vision.odometry_history import Chainage
 from tunnel_crack_ros.vision.overlay import label_text
 from tunnel_crack_ros.vision.place import Place
 
@@ -167,45 +164,6 @@ def _marker(header: Header, camera: str, number: int, kind: int, colour: ColorRG
                     color=colour)
     marker.pose.orientation.w = 1.0
     return marker
-
-
-def calibration_from_msg(info: CameraInfo) -> Calibration:
-    """Return what a CameraInfo says."""
-    part = info.roi
-    return Calibration(
-        k=list(info.k), d=list(info.d), model=info.distortion_model, p=list(info.p),
-        width=info.width, height=info.height, binning=(info.binning_x, info.binning_y),
-        region=(part.x_offset, part.y_offset, part.width, part.height))
-
-
-def range_m(found: Range) -> tuple[float, float]:
-    """Return a measured distance, NaN when out of the sensor's own range, and its sigma, m."""
-    valid = found.min_range <= found.range <= found.max_range
-    variance = getattr(found, 'variance', 0.0)      # Humble's Range has none
-    return (float(found.range) if valid else math.nan,
-            math.sqrt(variance) if variance > 0.0 else math.nan)
-
-
-def depth_from_msg(image: Image) -> RecordedDepth:
-    """Return a depth image that is read once a frame needs it."""
-    def read() -> DepthImage:
-        return DepthImage(depth_from_raw(
-            memoryview(image.data), width=image.width, height=image.height, step=image.step,
-            encoding=image.encoding, big_endian=bool(image.is_bigendian)))
-    return RecordedDepth(stamp_ns(image.header), image.header.frame_id, read)
-
-
-def pose_from_msg(odometry: Odometry) -> VehiclePose:
-    """Return where odometry says that the vehicle is."""
-    place, turn = odometry.pose.pose.position, odometry.pose.pose.orientation
-    return VehiclePose.of(
-        stamp_ns(odometry.header), (place.x, place.y, place.z), (turn.x, turn.y, turn.z, turn.w),
-        odometry.twist.twist.linear.x, odometry.pose.covariance)
-
-
-def stamp_ns(header: Header) -> int:
-    """Return a header's stamp, ns."""
-    return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
 
 
 def measures_from_msg(message: CrackArray) -> FrameMeasures:

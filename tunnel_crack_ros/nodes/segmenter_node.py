@@ -13,20 +13,22 @@ from sensor_msgs.msg import CameraInfo, Image, Range
 from tunnel_crack_msgs.msg import CrackArray
 from visualization_msgs.msg import MarkerArray
 
+from tunnel_crack_ros.inspection.sensor_messages import (
+    calibration_of,
+    depth_of,
+    pose_of,
+    range_of,
+    stamp_ns,
+)
 from tunnel_crack_ros.nodes.camera_node import CameraNode, CameraParameters
 from tunnel_crack_ros.nodes.conversions import (
-    calibration_from_msg,
     confidence_to_msg,
     cracks_to_markers,
     cracks_to_msg,
-    depth_from_msg,
     FrameMessage,
     mask_to_msg,
     overlay_to_msg,
-    pose_from_msg,
-    range_m,
     rgb_from_msg,
-    stamp_ns,
 )
 from tunnel_crack_ros.nodes.matched_subscription import MatchedSubscription
 from tunnel_crack_ros.nodes.qos import RESULTS
@@ -170,18 +172,18 @@ class SegmenterNode(CameraNode):
 
     def _on_camera_info(self, camera: str, info: CameraInfo) -> None:
         if camera in self._outputs:
-            self._outputs[camera].sensors.calibration = calibration_from_msg(info)
+            self._outputs[camera].sensors.calibration = calibration_of(info)
 
     def _on_range(self, camera: str, found: Range) -> None:
         if camera in self._outputs:
-            self._outputs[camera].sensors.ranges.add(stamp_ns(found.header), *range_m(found))
+            self._outputs[camera].sensors.ranges.add(stamp_ns(found.header), *range_of(found))
 
     def _on_depth(self, camera: str, image: Image) -> None:
         if camera in self._outputs:
-            self._outputs[camera].sensors.depths.add(depth_from_msg(image))
+            self._outputs[camera].sensors.depths.add(depth_of(image))
 
     def _on_odometry(self, odometry: Odometry) -> None:
-        self._odometry.add(pose_from_msg(odometry))
+        self._odometry.add(pose_of(odometry))
 
     def _match_publishers(self) -> None:
         super()._match_publishers()

@@ -205,8 +205,7 @@ class _Run:
         self.steps_per_epoch = steps_per_epoch
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore
         self.average = AveragedModel(
-            self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average_decay),
-            use_buffers=True)
+            self.network, multi_avg_fn=rising_average(recipe.average_decay), use_buffers=True)
         self._cells: CellHead | None = None
         if plan.task == 'classifier' and recipe.cells > 0.0 and 'layer4' in plan.taps:
             head = CellHead(self.network, plan.taps['layer4'].module, plan.input_size)
@@ -282,6 +281,22 @@ class _Run:
             self._distillation.load_state_dict(state['distillation'])
         self._optimiser.load_state_dict(state['optimiser'])
         self._schedule.load_state_dict(state['schedule'])
+
+
+def rising_average(decay: float) -> Callable[..., None]:
+    """Make a moving average whose decay rises: min(decay, (1 + n) / (10 + n)) after n steps.
+
+    As TensorFlow's ExponentialMovingAverage does it with `num_updates`. With one decay from the
+    start, a run of a hundred steps would keep a third of the weights that it began with.
+
+    :param decay: 0..1, of a long run.
+    :return: what `AveragedModel` takes as `multi_avg_fn`.
+    """
+    def update(averages: Any, weights: Any, count: torch.Tensor) -> None:
+        steps = float(count)
+        get_ema_multi_avg_fn(min(decay, (1.0 + steps) / (10.0 + steps)))(
+            averages, weights, count)
+    return update
 
 
 def _optimiser(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

@@ -43,7 +43,7 @@ class Recipe:
     step_epochs: int = 10
     step_factor: float = 0.1
     best_by: str = 'score'          # on validation; or loss
-    average_decay: float = 0.99     # of the weights' moving average, which is kept; 0: none
+    average_decay: float = 0.99     # of the moving average that is kept, less at first; 0: none
     crop_side: int = 256            # segmenters, px
     validate_every: int = 1         # epochs
 

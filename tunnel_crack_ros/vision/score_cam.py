@@ -73,8 +73,9 @@ class ScoreCam:
         :param method: `exact`: a pass for every channel; `fast`: for few of them, the rest
             guessed.
         :param region: a segmenter's f is the mean confidence there: a mask (bool, H x W), a box
-            (left, top, width, height, px); None: the predicted mask, or the whole frame when
-            nothing was predicted. A classifier's f is the crack probability.
+            (left, top, width, height, px); None: the predicted mask, or, when nothing was
+            predicted, what came nearest to it: all pixels of at least half the largest
+            confidence. A classifier's f is the crack probability.
         :param threshold: confidence that makes the predicted mask; None: the card's.
         :param deadline_s: time from now after which the best maps so far are returned; the pass
             under way is finished, no pass is begun that would end too late. Two passes, the
@@ -130,9 +131,11 @@ class ScoreCam:
             return None
         if region is None:
             limit = self.model.card.threshold if threshold is None else threshold
-            chosen = (answer >= limit).astype(np.float32)
-            chosen[picture.inner_size[0]:] = 0.0
-            chosen[:, picture.inner_size[1]:] = 0.0
+            inside = answer[:picture.inner_size[0], :picture.inner_size[1]]
+            if not (inside >= limit).any():     # nothing predicted: what came nearest to it
+                limit = 0.5 * float(inside.max())
+            chosen = np.zeros_like(answer)
+            chosen[:picture.inner_size[0], :picture.inner_size[1]] = inside >= limit
         else:
             mask = region_of_box(region, picture.frame_size) if isinstance(region, tuple) \
                 else region
@@ -141,7 +144,7 @@ class ScoreCam:
                     f'region of {mask.shape} with {np.count_nonzero(mask)} px, expected some px '
                     f"within the frame's {picture.frame_size} (height, width)")
             chosen = picture.from_frame(mask.astype(np.float32))
-        if not chosen.any():
+        if not chosen.any():    # a box or mask thinner than a pixel of the picture
             chosen = picture.from_frame(np.ones(picture.frame_size, np.float32))
         return (chosen / chosen.sum(dtype=np.float64)).astype(np.float32)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
-from functools import partial
-import math
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +12,18 @@ from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.interfaces import Connection
 from rosbags.typesys import get_typestore, Stores
 
+from tunnel_crack_ros.inspection.sensor_messages import (
+    calibration_of,
+    depth_of,
+    pose_of,
+    range_of,
+    stamp_ns,
+)
 from tunnel_crack_ros.inspection.sources.recorded_frame import RecordedFrame, SourceError
 from tunnel_crack_ros.vision import FrameError, RgbFrame
-from tunnel_crack_ros.vision.depth import depth_from_raw, DepthImage
-from tunnel_crack_ros.vision.depth_history import RecordedDepth
 from tunnel_crack_ros.vision.frame import rgb_from_compressed, rgb_from_raw
-from tunnel_crack_ros.vision.frame_measures import Calibration, CameraSensors, Sensed
-from tunnel_crack_ros.vision.odometry_history import OdometryHistory, VehiclePose
+from tunnel_crack_ros.vision.frame_measures import CameraSensors, Sensed
+from tunnel_crack_ros.vision.odometry_history import OdometryHistory
 
 _RAW = 'sensor_msgs/msg/Image'
 _COMPRESSED = 'sensor_msgs/msg/CompressedImage'
@@ -89,7 +92,7 @@ class BagFrames:
 
         def frame(message: Any, connection: Connection) -> RecordedFrame:
             sensed = sensors[camera_of(connection.topic)].at(
-                _stamp_ns(message), message.header.frame_id, odometry)
+                stamp_ns(message.header), message.header.frame_id, odometry)
             return _frame(message, connection, sensed)
         with _reading(self._bag) as reader:
             wanted = [c for c in reader.connections if c.topic in self._topics
@@ -103,14 +106,13 @@ class BagFrames:
                 if connection.topic in self._topics:
                     waiting.append((recorded_ns, message, connection))
                 elif connection.msgtype == _CALIBRATION:
-                    own.calibration = _calibration(message)
+                    own.calibration = calibration_of(message)
                 elif connection.msgtype == _RANGE:
-                    own.ranges.add(_stamp_ns(message), *_range(message))
+                    own.ranges.add(stamp_ns(message.header), *range_of(message))
                 elif connection.msgtype == _ODOMETRY:
-                    odometry.add(_pose(message))
+                    odometry.add(pose_of(message))
                 else:
-                    own.depths.add(RecordedDepth(_stamp_ns(message), message.header.frame_id,
-                                                 partial(_depth, message)))
+                    own.depths.add(depth_of(message))
             while waiting:
                 yield frame(*waiting.popleft()[1:])
 
@@ -147,38 +149,6 @@ def _frame(message: Any, connection: Connection, sensed: Sensed) -> RecordedFram
     except FrameError as found:
         error = str(found)
     return RecordedFrame(name, camera, stamp, rgb, error, sensed)
-
-
-def _calibration(info: Any) -> Calibration:
-    part = info.roi
-    return Calibration(
-        k=info.k.tolist(), d=info.d.tolist(), model=info.distortion_model, p=info.p.tolist(),
-        width=info.width, height=info.height, binning=(info.binning_x, info.binning_y),
-        region=(part.x_offset, part.y_offset, part.width, part.height))
-
-
-def _range(found: Any) -> tuple[float, float]:
-    valid = found.min_range <= found.range <= found.max_range
-    variance = getattr(found, 'variance', 0.0)      # Humble's Range has none
-    return (float(found.range) if valid else math.nan,
-            math.sqrt(variance) if variance > 0.0 else math.nan)
-
-
-def _pose(odometry: Any) -> VehiclePose:
-    place, turn = odometry.pose.pose.position, odometry.pose.pose.orientation
-    return VehiclePose.of(
-        _stamp_ns(odometry), (place.x, place.y, place.z), (turn.x, turn.y, turn.z, turn.w),
-        odometry.twist.twist.linear.x, odometry.pose.covariance)
-
-
-def _depth(image: Any) -> DepthImage:
-    return DepthImage(depth_from_raw(
-        image.data, width=image.width, height=image.height, step=image.step,
-        encoding=image.encoding, big_endian=bool(image.is_bigendian)))
-
-
-def _stamp_ns(message: Any) -> int:
-    return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
 
 
 def _pixels(message: Any, kind: str) -> RgbFrame:
