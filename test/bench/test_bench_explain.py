@@ -40,6 +40,15 @@ def test_every_promised_number_is_there(report):
     assert [row[0] for row in report.rows()][-1] == 'all'
 
 
+def test_pictures_in_which_nothing_is_marked_are_left_out_and_counted():
+    model = Model.load(SEGMENTER, with_taps=True)
+    grey, cracked = np.full((96, 128, 3), 120, np.uint8), render_single(3, (128, 96), 1.0, True)
+    found = measure_explain(model, [grey, cracked.rgb], layers=['decoder'])
+    assert (found.images, found.left_out) == (1, 1)
+    with pytest.raises(ValueError, match='marks nothing in any of 1 pictures'):
+        measure_explain(model, [grey], layers=['decoder'])
+
+
 def test_whoever_has_no_grad_cam_package_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'pytorch_grad_cam', None)
     library, missing = library_of(SEGMENTER)
@@ -53,7 +62,7 @@ def test_a_folder_without_pictures_is_one_line_and_exit_code_1(tmp_path):
 
 def test_a_square_frame_is_compared_at_the_size_that_the_network_sees():
     model = Model.load(SEGMENTER, with_taps=True)
-    frame = np.ascontiguousarray(render_single(4, (460, 460), 1.0, True).rgb)
+    frame = np.ascontiguousarray(render_single(0, (460, 460), 1.0, True).rgb)
     found = measure_explain(model, [frame], layers=['decoder'])
     assert found.exact_correlation > 0.999
 

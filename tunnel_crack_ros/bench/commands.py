@@ -168,6 +168,8 @@ def bench_explain(
                 {**found.to_json_dict(), 'exact_to_grad_cam_library_time_reason': missing},
                 indent=1) + '\n')
     print_table(found.columns, found.rows())
+    if found.left_out:
+        print(f'left out: {found.left_out} pictures in which {found.model} marks nothing')
     print(f'exact against float64: {found.exact_correlation:.5f}; fast takes '
           f'{found.fast_to_exact_time:.1%} of the time; first map after '
           f'{found.first_map_seconds:.2f} s (at most {found.first_map_seconds_worst:.2f}); '

@@ -44,6 +44,8 @@ class ExplainReport:
 
     model: str
     images: int
+    left_out: int
+    """Pictures in which the segmenter marks nothing: there is no mask to explain."""
     comparisons: list[Comparison]
     exact_correlation: float
     """Smallest correlation of an exact map with the equations in float64."""
@@ -91,7 +93,7 @@ class ExplainReport:
             'spearman_worst': _plain(_worst(self.spearman(layer))),
             'fidelity_median': _plain(_median(self._fidelities(layer))),
             'pass_share': self.pass_share(layer)} for layer in self.layers}
-        return {'model': self.model, 'images': self.images,
+        return {'model': self.model, 'images': self.images, 'left_out': self.left_out,
                 'exact_correlation': _plain(self.exact_correlation),
                 'fast_spearman_median': _plain(_median(self.spearman())),
                 'fast_spearman_worst': _plain(_worst(self.spearman())),
@@ -120,12 +122,15 @@ def measure_explain(model: Model, frames: Sequence[RgbFrame], *, layers: Sequenc
     :param layers: plain names; empty: those of `WANTED` that the model has.
     :param library: the grad-cam package's Score-CAM of the same model; None: it is not there.
     :param progress: called with pictures done and in all.
-    :raises ValueError: no frame.
+    :raises ValueError: no frame, or none in which anything is marked.
     :raises ModelError: a layer is not on the card, or the engine failed.
     """
     if not frames:
         raise ValueError('no picture to explain')
     cam = ScoreCam(model)
+    offered, frames = len(frames), [frame for frame in frames if _marked(cam, frame)]
+    if not frames:
+        raise ValueError(f'{model.card.name} marks nothing in any of {offered} pictures')
     chosen = list(layers) or [name for name in WANTED if name in cam.layers] or [cam.layers[-1]]
     cam.explain(frames[0], chosen, deadline_s=0.0)      # the first run of a session is slow
     comparisons: list[Comparison] = []
@@ -149,11 +154,19 @@ def measure_explain(model: Model, frames: Sequence[RgbFrame], *, layers: Sequenc
     smallest = min(chosen, key=lambda name: next(
         c.channels for c in comparisons if c.layer == name))
     return ExplainReport(
-        model.card.identity, len(frames), comparisons,
+        model.card.identity, len(frames), offered - len(frames), comparisons,
         _exact_correlation(cam, frames[0], smallest), fast_s / exact_s,
         _to_library(cam, frames[0], smallest, library), smallest,
         float(np.median(firsts)), max(firsts),
         float(np.mean(np.array(calls) <= _LATE * _DEADLINE_S)), max(calls))
+
+
+def _marked(cam: ScoreCam, frame: RgbFrame) -> bool:
+    """Return whether the segmenter marks anything in a frame."""
+    picture = cam.picture(frame)
+    confidence = cam.model.run(picture.pixels.astype(np.uint8)[np.newaxis])[0]
+    height, width = picture.inner_size
+    return bool((confidence[:height, :width] >= cam.model.card.threshold).any())
 
 
 def _to_library(cam: ScoreCam, frame: RgbFrame, layer: str, library: Library | None) -> float:
@@ -172,8 +185,7 @@ def _exact_correlation(cam: ScoreCam, frame: RgbFrame, layer: str) -> float:
     cam = ScoreCam(model, max_pixels=frame.shape[0] * frame.shape[1])
     heat, = cam.explain(frame, [layer], method='exact').heat_maps
     answer, taps = model.run_with_taps(frame[np.newaxis], [layer])
-    x, limit = frame.astype(np.float64), model.card.threshold
-    region = answer[0] >= (limit if answer[0].max() >= limit else 0.5 * answer[0].max())
+    x, region = frame.astype(np.float64), answer[0] >= model.card.threshold
 
     def f(picture: npt.NDArray[np.float64]) -> float:
         found = model.run(np.floor(picture + 0.5).astype(np.uint8)[np.newaxis])[0]

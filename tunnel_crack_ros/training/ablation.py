@@ -19,6 +19,7 @@ from tunnel_crack_ros.training.table_runs import (
     NOBODY,
     run_lines,
     Scores,
+    start_sentence,
     Watch,
 )
 from tunnel_crack_ros.training.validation import (
@@ -40,7 +41,8 @@ class Column:
 
 
 def ablate(model: str, data: Path, out: Path, *, epochs: int, samples: int, simulated: int,
-           only: Sequence[str] = (), seed: int = 0, watch: Watch = NOBODY) -> str:
+           only: Sequence[str] = (), seed: int = 0, start_from: Path | None = None,
+           watch: Watch = NOBODY) -> str:
     """Train a network once a part of the recipe, without that part; resumable.
 
     All lines share the budget, and all are scored on the same validation images, simulated ones
@@ -52,13 +54,16 @@ def ablate(model: str, data: Path, out: Path, *, epochs: int, samples: int, simu
     :param samples: an epoch.
     :param simulated: frames of simulated linings in the full recipe; a tenth of them validates.
     :param only: names of lines to train now, see `ablation_lines`; empty: all.
+    :param start_from: checkpoint that every line starts from, best one trained without any of
+        the parts (`recipes.without_parts`), so that a small budget tells something; None:
+        ImageNet weights.
     :return: the table, Markdown.
     :raises DatasetError: the data cannot be read.
     :raises ValueError: unknown network or line; a run in `out` of another budget.
     """
     task = architecture(model).task
     recipe = replace(OURS[task], epochs=epochs, samples_per_epoch=samples, validate_every=epochs)
-    lines = ablation_lines(model, recipe, simulated, seed)
+    lines = ablation_lines(model, recipe, simulated, seed, start_from)
     unknown = sorted(set(only) - {line.name for line in lines})
     if unknown:
         raise ValueError(f"no line {', '.join(unknown)}; expected some of "
@@ -91,7 +96,8 @@ def ablate(model: str, data: Path, out: Path, *, epochs: int, samples: int, simu
     return table()
 
 
-def ablation_lines(model: str, recipe: Recipe, simulated: int, seed: int) -> list[Line]:
+def ablation_lines(model: str, recipe: Recipe, simulated: int, seed: int,
+                   start_from: Path | None = None) -> list[Line]:
     """Change one thing at a time.
 
     :param recipe: the full one.
@@ -99,7 +105,7 @@ def ablation_lines(model: str, recipe: Recipe, simulated: int, seed: int) -> lis
     """
     mix = recipe.mix
     segmenter = architecture(model).task == 'segmenter'
-    full = Line(FULL, 'full recipe', model, recipe, simulated, seed)
+    full = Line(FULL, 'full recipe', model, recipe, simulated, seed, start_from=start_from)
     lines = [full, replace(full, name='other_seed', title='full recipe, another seed',
                            seed=seed + 1)]
 
@@ -140,10 +146,10 @@ def ablation_table(model: str, lines: list[Line], scores: Mapping[str, Scores],
              for name, values in scores.items()}
     rows = [
         f'{architecture(model).title}, {recipe.epochs} epochs of {recipe.samples_per_epoch} '
-        f'samples, {lines[0].simulated} simulated frames, seed {lines[0].seed}; {images} '
-        'validation images, the same for all lines. In brackets: the difference from the full '
-        'recipe. What another seed alone changes is in the second line: less than that says '
-        'nothing.', '',
+        f'samples, {lines[0].simulated} simulated frames, seed {lines[0].seed}, '
+        f'{start_sentence(lines[0])}; {images} validation images, the same for all lines. In '
+        'brackets: the difference from the full recipe. What another seed alone changes is in '
+        'the second line: less than that says nothing.', '',
         f"| recipe | {' | '.join(column.title for column in columns)} |",
         '|---' * (len(columns) + 1) + '|']
     for line in lines:

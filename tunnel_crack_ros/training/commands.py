@@ -53,15 +53,26 @@ def train(
             min=1e-6, max=1.0, help="Default: the recipe's.")] = None,
         batch: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
         crop: Annotated[int | None, typer.Option(
-            min=64, help="Of segmenters, px; default: the recipe's.")] = None) -> None:
+            min=64, help="Of segmenters, px; default: the recipe's.")] = None,
+        source: Annotated[list[str] | None, typer.Option(
+            help='Draw from this source only; again for another. Default: all of the recipe.')] =
+        None,
+        plain: Annotated[bool, typer.Option(
+            '--plain', help='Photographs and labels as they are: nothing drawn, pasted, thinned, '
+                            'scaled or varied.')] = False) -> None:
     """Train a network (needs `make setup-training`)."""
     with one_line_errors():
         from dataclasses import replace
 
+        from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset
         from tunnel_crack_ros.training.fit import train as fit
         from tunnel_crack_ros.training.models import architecture
-        from tunnel_crack_ros.training.recipes import recipe_of
+        from tunnel_crack_ros.training.recipes import of_sources, recipe_of, without_parts
         chosen = recipe_of(recipe, architecture(model).task)
+        if source:
+            chosen = of_sources(chosen, source, CrackDataset.read(data).sources)
+        if plain:
+            chosen = without_parts(chosen)
         chosen = replace(chosen, epochs=epochs or chosen.epochs,
                          samples_per_epoch=samples or chosen.samples_per_epoch,
                          learning_rate=learning_rate or chosen.learning_rate,
@@ -114,13 +125,16 @@ def ablate(
             min=0, help='Frames of simulated linings in the full recipe.')] = 300,
         only: Annotated[list[str] | None, typer.Option(
             help='Train this line; may be given again. Default: all.')] = None,
+        start_from: Annotated[Path | None, typer.Option(
+            help='A .best.pt of this model that every line starts from; default: ImageNet.')] =
+        None,
         seed: Annotated[int, typer.Option(help='The same seed gives the same runs.')] = 0) -> None:
     """Train without one part of the recipe at a time; resumable (needs PyTorch)."""
     with one_line_errors():
         from tunnel_crack_ros.training.ablation import ablate as run
         with progress_bars() as bars:
             table = run(model, data, out, epochs=epochs, samples=samples, simulated=simulated,
-                        only=only or (), seed=seed, watch=_watch(bars))
+                        only=only or (), seed=seed, start_from=start_from, watch=_watch(bars))
     print(table)
 
 
@@ -136,13 +150,17 @@ def leave_one_out(
         samples: Annotated[int, typer.Option(min=8, help='An epoch.')] = 512,
         simulated: Annotated[int, typer.Option(
             min=0, help='Frames of simulated linings to mix in.')] = 300,
+        start_from: Annotated[Path | None, typer.Option(
+            help='A .best.pt of this model that every line starts from; default: ImageNet.')] =
+        None,
         seed: Annotated[int, typer.Option(help='The same seed gives the same runs.')] = 0) -> None:
     """Train without one source at a time and score on it; resumable (needs PyTorch)."""
     with one_line_errors():
         from tunnel_crack_ros.training.leave_one_out import leave_one_out as run
         with progress_bars() as bars:
             table = run(model, data, out, epochs=epochs, samples=samples, simulated=simulated,
-                        sources=source or (), seed=seed, watch=_watch(bars))
+                        sources=source or (), seed=seed, start_from=start_from,
+                        watch=_watch(bars))
     print(table)
 
 

@@ -18,6 +18,7 @@ from tunnel_crack_ros.training.table_runs import (
     NOBODY,
     run_lines,
     Scores,
+    start_sentence,
     Watch,
 )
 
@@ -34,7 +35,7 @@ _COLUMNS: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
 
 def leave_one_out(model: str, data: Path, out: Path, *, epochs: int, samples: int,
                   simulated: int, sources: Sequence[str] = (), seed: int = 0,
-                  watch: Watch = NOBODY) -> str:
+                  start_from: Path | None = None, watch: Watch = NOBODY) -> str:
     """Train once a source without that source, and once with all of them; resumable.
 
     A source left out takes part neither in training nor in validation, so the threshold knows
@@ -45,6 +46,8 @@ def leave_one_out(model: str, data: Path, out: Path, *, epochs: int, samples: in
     :param out: folder of the runs; the table is written to `<out>/leave_one_out.md` after each.
     :param samples: an epoch.
     :param simulated: frames of simulated linings mixed in; never left out.
+    :param start_from: checkpoint that every line starts from, of a run that has seen none of the
+        sources left out; None: ImageNet weights.
     :param sources: to leave out, each in its turn; empty: all that the recipe draws from and
         that have validation images.
     :return: the table, Markdown.
@@ -58,7 +61,7 @@ def leave_one_out(model: str, data: Path, out: Path, *, epochs: int, samples: in
     if unknown:
         raise DatasetError(f"{data}: {', '.join(unknown)} cannot be left out; expected sources "
                            f"with images for training and validation: {', '.join(available)}")
-    lines = leave_one_out_lines(model, recipe, simulated, seed, sources or available)
+    lines = leave_one_out_lines(model, recipe, simulated, seed, sources or available, start_from)
 
     def score(line: Line, best: Path) -> Scores:
         held_out = available if line.name == ALL else [line.name]
@@ -79,9 +82,9 @@ def leave_one_out(model: str, data: Path, out: Path, *, epochs: int, samples: in
 
 
 def leave_one_out_lines(model: str, recipe: Recipe, simulated: int, seed: int,
-                        sources: Sequence[str]) -> list[Line]:
+                        sources: Sequence[str], start_from: Path | None = None) -> list[Line]:
     """Make a line with all sources and one without each."""
-    everything = Line(ALL, 'all sources', model, recipe, simulated, seed)
+    everything = Line(ALL, 'all sources', model, recipe, simulated, seed, start_from=start_from)
     return [everything, *(
         replace(everything, name=source, title=source, recipe=replace(
             recipe, source_weights={**recipe.source_weights, source: 0.0}))
@@ -98,8 +101,9 @@ def leave_one_out_table(task: str, lines: Sequence[Line], scores: Mapping[str, S
     rows = [
         f'{architecture(full.model).title}, {full.recipe.epochs} epochs of '
         f'{full.recipe.samples_per_epoch} samples, {full.simulated} simulated frames, seed '
-        f'{full.seed}. Each source is scored on its validation images: by the network trained on '
-        'all sources (seen), and by one trained without it (unseen), each at its own threshold.',
+        f'{full.seed}, {start_sentence(full)}. Each source is scored on its validation images: by '
+        'the network trained on all sources (seen), and by one trained without it (unseen), each '
+        'at its own threshold.',
         '', f"| source | images | {' | '.join(titles)} |", '|---' * (len(titles) + 2) + '|']
     for line in lines[1:]:
         seen = scores.get(ALL, {}).get(line.name)

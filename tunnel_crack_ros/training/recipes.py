@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from tunnel_crack_ros.training.samples import SampleMix
 
@@ -75,6 +75,28 @@ PAPER: Mapping[str, Recipe] = {
 
 RECIPES: Mapping[str, Mapping[str, Recipe]] = {'ours': OURS, 'paper': PAPER}
 """Name of the recipe -> task -> numbers."""
+
+
+def without_parts(recipe: Recipe) -> Recipe:
+    """Return a recipe without all that `ablate` looks at: photographs and labels as they are."""
+    mix = replace(recipe.mix, distractor_share=0.0, paste_share=0.0, thin_labels=False,
+                  scales=(1.0, 1.0), vary=False)
+    return replace(recipe, mix=mix, silence=0.0, cells=0.0)
+
+
+def of_sources(recipe: Recipe, sources: Collection[str], available: Collection[str]) -> Recipe:
+    """Return a recipe that draws from some sources only, as often as it did.
+
+    :param available: all sources of the data.
+    :raises ValueError: a source that is not there.
+    """
+    unknown = sorted(set(sources) - set(available))
+    if unknown:
+        raise ValueError(f"no source {', '.join(unknown)}; expected some of "
+                         f"{', '.join(sorted(available))}")
+    weights = {name: recipe.source_weights.get(name, 1.0) or 1.0 for name in sources}
+    return replace(recipe, source_weights={
+        **recipe.source_weights, **dict.fromkeys(available, 0.0), **weights})
 
 
 def recipe_of(name: str, task: str) -> Recipe:

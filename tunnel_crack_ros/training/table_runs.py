@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ class Line:
     simulated: int = 0
     seed: int = 0
     pretrained: bool = True
+    start_from: Path | None = None      # a checkpoint; None: ImageNet weights, if pretrained
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def run_lines(lines: Sequence[Line], data: Path, out: Path,
         _write(folder / 'line.json', made_of)
         _share_simulated(out, folder)
         best = train(line.model, data, folder, recipe=line.recipe, simulated=line.simulated,
-                     seed=line.seed, pretrained=line.pretrained,
+                     seed=line.seed, pretrained=line.pretrained, start_from=line.start_from,
                      resume=(folder / f'{line.model}.last.pt').is_file(),
                      on_step=watch.on_step, on_epoch=watch.on_epoch)
         _write(folder / 'scores.json', score(line, best))
@@ -99,9 +101,28 @@ def finished_scores(lines: Sequence[Line], data: Path, out: Path) -> dict[str, S
 def _made_of(line: Line, data: Path) -> dict[str, Any]:
     values = asdict(line)
     del values['name'], values['title']
+    values['start_from'] = start_identity(line.start_from)
     values['recipe']['source_weights'] = dict(line.recipe.source_weights)
     values['images'] = count_sources(list(CrackDataset.read(data).images))
     return dict(json.loads(json.dumps(values)))
+
+
+def start_identity(start: Path | None) -> str:
+    """Return a checkpoint's name and the first digits of its SHA-256; '' for none.
+
+    :raises ValueError: no such file.
+    """
+    if start is None:
+        return ''
+    if not start.is_file():
+        raise ValueError(f'{start}: no such checkpoint to start from')
+    return f'{start.name}@{hashlib.sha256(start.read_bytes()).hexdigest()[:12]}'
+
+
+def start_sentence(line: Line) -> str:
+    """Say what a line starts from."""
+    return f'all from {start_identity(line.start_from)}' if line.start_from else \
+        'all from ImageNet weights'
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
