@@ -18,12 +18,9 @@ import pytest
 from tunnel_crack_ros.vision import Crack, CrackSegmenter, measure_cracks, Model, ModelError
 from tunnel_crack_ros.vision.explain.graph_outputs import with_outputs
 from tunnel_crack_ros.vision.explain.heat_map import draw_heat_map
-from tunnel_crack_ros.vision.explain.interpolation import Interpolation
 from tunnel_crack_ros.vision.explain.layer import Layer
-from tunnel_crack_ros.vision.explain.log_odds import from_log_odds, log_odds, slope_at
-from tunnel_crack_ros.vision.explain.ranks import rank_correlation, rank_slopes
+from tunnel_crack_ros.vision.explain.ranks import rank_correlation
 from tunnel_crack_ros.vision.explain.region import region_of_crack
-from tunnel_crack_ros.vision.explain.timing import Stopped, Timing
 from tunnel_crack_ros.vision.model_card import ModelCard
 from tunnel_crack_ros.vision.model_folder import CLASSIFIER, find_card, SEGMENTER
 from tunnel_crack_ros.vision.score_cam import ScoreCam
@@ -354,22 +351,6 @@ def test_a_deadline_is_kept_and_what_is_there_is_returned():
     assert elapsed < 2.0
 
 
-def test_no_pass_begins_that_would_end_too_late():
-    timing = Timing(100.0, None)
-    timing.check()
-    timing.took(40.0)
-    timing.took(1.0)
-    timing.check()      # the slowest of the last ones is what counts
-    with pytest.raises(Stopped):
-        timing.check(3)
-    timing.maps_took(60.0)
-    with pytest.raises(Stopped):
-        timing.check()
-    Timing(None, None).check(1000)
-    with pytest.raises(Stopped):
-        Timing(None, lambda: False).check()
-
-
 def test_whoever_wants_no_more_gets_what_is_there(segmenter, frame):
     seen = []
     found = ScoreCam(segmenter).explain(
@@ -378,50 +359,6 @@ def test_whoever_wants_no_more_gets_what_is_there(segmenter, frame):
     assert [progress.passes for progress in seen] == [3, 4, 5, 6, 7]
     assert {progress.expected for progress in seen} == {2 + CHANNELS['deep']}
     assert found.heat_maps[0].scored == 5
-
-
-def test_interpolation_keeps_what_is_known_and_finds_what_depends_on_the_maps():
-    rng = np.random.default_rng(0)
-    maps = rng.uniform(0, 1, (60, 4))
-    truth = from_log_odds(np.sin(maps[:, 0] * 2) + maps[:, 1])
-    known = np.full(60, np.nan)
-    known[:30] = truth[:30]
-    found = Interpolation(maps, np.full(60, 0.5), np.zeros((60, 0)), 0.0).fit(known)
-    assert (found.scores[:30] == truth[:30]).all()
-    assert not found.covariance[:30].any()
-    assert np.corrcoef(found.scores[30:], truth[30:])[0, 1] > 0.98
-    sigmas = np.sqrt(np.diag(found.covariance)[30:])
-    assert np.mean(np.abs(found.scores[30:] - truth[30:]) < 3 * sigmas) > 0.9
-
-
-def test_interpolation_learns_from_traits_over_orders_of_magnitude():
-    rng = np.random.default_rng(1)
-    traits, guesses = rng.normal(0, 1, (40, 2)), 10.0 ** rng.uniform(-2.5, -0.3, 40)
-    truth = from_log_odds(log_odds(guesses) + traits[:, 0])
-    known = np.full(40, np.nan)
-    known[:8] = truth[:8]
-    found = Interpolation(np.zeros((40, 1)), guesses, traits, 0.0).fit(known)
-    off = np.abs(log_odds(found.scores) - log_odds(truth))[8:]
-    assert off.max() < np.abs(traits[8:, 0]).max() / 3
-    sigmas = np.sqrt(np.diag(found.covariance))[8:]
-    assert np.corrcoef(np.log(sigmas), np.log(truth[8:]))[0, 1] > 0.8   # small ones are small
-
-
-def test_log_odds_have_an_inverse_and_an_end():
-    values = np.array([0.0, 1e-7, 1e-3, 0.5, 0.999, 1.0])
-    assert from_log_odds(log_odds(values)) == pytest.approx(values, abs=1e-12)
-    assert np.isfinite(log_odds(np.array([-0.1, 1.1]))).all()
-    p, step = np.array([1e-4, 0.3, 0.9]), 1e-4
-    rise = from_log_odds(log_odds(p) + step) - from_log_odds(log_odds(p) - step)
-    assert slope_at(p) == pytest.approx(rise / (2 * step), rel=0.02)
-
-
-def test_an_error_moves_a_rank_most_where_many_values_are_alike():
-    values = np.concatenate([np.linspace(0.0, 0.1, 900), np.linspace(0.1, 1.0, 100)])
-    places, errors = np.array([450, 950]), np.array([1e-3, 0.03])
-    passed = np.searchsorted(values, values[places] + errors) - 1 - places
-    # whole ranks against a slope
-    assert rank_slopes(values)[places] * errors == pytest.approx(passed / len(values), rel=0.3)
 
 
 def test_outputs_are_added_to_the_bytes_of_a_file_and_nothing_else(folder):
