@@ -42,7 +42,7 @@ class Column:
 
 def ablate(model: str, data: Path, out: Path, *, epochs: int, samples: int, simulated: int,
            only: Sequence[str] = (), seed: int = 0, start_from: Path | None = None,
-           watch: Watch = NOBODY) -> str:
+           learning_rate: float | None = None, watch: Watch = NOBODY) -> str:
     """Train a network once a part of the recipe, without that part; resumable.
 
     All lines share the budget, and all are scored on the same validation images, simulated ones
@@ -54,15 +54,19 @@ def ablate(model: str, data: Path, out: Path, *, epochs: int, samples: int, simu
     :param samples: an epoch.
     :param simulated: frames of simulated linings in the full recipe; a tenth of them validates.
     :param only: names of lines to train now, see `ablation_lines`; empty: all.
-    :param start_from: checkpoint that every line starts from, best one trained without any of
-        the parts (`recipes.without_parts`), so that a small budget tells something; None:
-        ImageNet weights.
+    :param learning_rate: None: the recipe's.
+    :param start_from: checkpoint or deployed file of this model that every line starts from,
+        since a small budget from ImageNet weights teaches too little to be compared: one trained
+        without any of the parts (`recipes.without_parts`), or one that knows them all and loses
+        what it is not shown; None: ImageNet weights.
     :return: the table, Markdown.
     :raises DatasetError: the data cannot be read.
     :raises ValueError: unknown network or line; a run in `out` of another budget.
     """
     task = architecture(model).task
     recipe = replace(OURS[task], epochs=epochs, samples_per_epoch=samples, validate_every=epochs)
+    if learning_rate is not None:
+        recipe = replace(recipe, learning_rate=learning_rate)
     lines = ablation_lines(model, recipe, simulated, seed, start_from)
     unknown = sorted(set(only) - {line.name for line in lines})
     if unknown:

@@ -126,15 +126,18 @@ def ablate(
         only: Annotated[list[str] | None, typer.Option(
             help='Train this line; may be given again. Default: all.')] = None,
         start_from: Annotated[Path | None, typer.Option(
-            help='A .best.pt of this model that every line starts from; default: ImageNet.')] =
-        None,
+            help='A .best.pt or deployed .onnx of this model that every line starts from; '
+                 'default: ImageNet weights.')] = None,
+        learning_rate: Annotated[float | None, typer.Option(
+            min=1e-6, max=1.0, help="Default: the recipe's.")] = None,
         seed: Annotated[int, typer.Option(help='The same seed gives the same runs.')] = 0) -> None:
     """Train without one part of the recipe at a time; resumable (needs PyTorch)."""
     with one_line_errors():
         from tunnel_crack_ros.training.ablation import ablate as run
         with progress_bars() as bars:
             table = run(model, data, out, epochs=epochs, samples=samples, simulated=simulated,
-                        only=only or (), seed=seed, start_from=start_from, watch=_watch(bars))
+                        only=only or (), seed=seed, start_from=start_from,
+                        learning_rate=learning_rate, watch=_watch(bars))
     print(table)
 
 
@@ -151,8 +154,10 @@ def leave_one_out(
         simulated: Annotated[int, typer.Option(
             min=0, help='Frames of simulated linings to mix in.')] = 300,
         start_from: Annotated[Path | None, typer.Option(
-            help='A .best.pt of this model that every line starts from; default: ImageNet.')] =
-        None,
+            help='A .best.pt or deployed .onnx of this model that every line starts from; '
+                 'default: ImageNet weights.')] = None,
+        learning_rate: Annotated[float | None, typer.Option(
+            min=1e-6, max=1.0, help="Default: the recipe's.")] = None,
         seed: Annotated[int, typer.Option(help='The same seed gives the same runs.')] = 0) -> None:
     """Train without one source at a time and score on it; resumable (needs PyTorch)."""
     with one_line_errors():
@@ -160,7 +165,7 @@ def leave_one_out(
         with progress_bars() as bars:
             table = run(model, data, out, epochs=epochs, samples=samples, simulated=simulated,
                         sources=source or (), seed=seed, start_from=start_from,
-                        watch=_watch(bars))
+                        learning_rate=learning_rate, watch=_watch(bars))
     print(table)
 
 

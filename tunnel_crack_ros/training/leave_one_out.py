@@ -35,7 +35,8 @@ _COLUMNS: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
 
 def leave_one_out(model: str, data: Path, out: Path, *, epochs: int, samples: int,
                   simulated: int, sources: Sequence[str] = (), seed: int = 0,
-                  start_from: Path | None = None, watch: Watch = NOBODY) -> str:
+                  start_from: Path | None = None, learning_rate: float | None = None,
+                  watch: Watch = NOBODY) -> str:
     """Train once a source without that source, and once with all of them; resumable.
 
     A source left out takes part neither in training nor in validation, so the threshold knows
@@ -46,6 +47,7 @@ def leave_one_out(model: str, data: Path, out: Path, *, epochs: int, samples: in
     :param out: folder of the runs; the table is written to `<out>/leave_one_out.md` after each.
     :param samples: an epoch.
     :param simulated: frames of simulated linings mixed in; never left out.
+    :param learning_rate: None: the recipe's.
     :param start_from: checkpoint that every line starts from, of a run that has seen none of the
         sources left out; None: ImageNet weights.
     :param sources: to leave out, each in its turn; empty: all that the recipe draws from and
@@ -56,6 +58,8 @@ def leave_one_out(model: str, data: Path, out: Path, *, epochs: int, samples: in
     """
     task = architecture(model).task
     recipe = replace(OURS[task], epochs=epochs, samples_per_epoch=samples, validate_every=epochs)
+    if learning_rate is not None:
+        recipe = replace(recipe, learning_rate=learning_rate)
     available = _sources(data, recipe)
     unknown = sorted(set(sources) - set(available))
     if unknown:
