@@ -162,11 +162,12 @@ def measure_explain(model: Model, frames: Sequence[RgbFrame], *, layers: Sequenc
 
 
 def _marked(cam: ScoreCam, frame: RgbFrame) -> bool:
-    """Return whether the segmenter marks anything in a frame."""
+    """Return whether there is anything to explain: a classifier always says something."""
+    if cam.model.card.task == 'classifier':
+        return True
     picture = cam.picture(frame)
-    confidence = cam.model.run(picture.pixels.astype(np.uint8)[np.newaxis])[0]
-    height, width = picture.inner_size
-    return bool((confidence[:height, :width] >= cam.model.card.threshold).any())
+    answer = cam.model.run(picture.pixels.astype(np.uint8)[np.newaxis])[0]
+    return bool(cam.marked(picture, answer).any())
 
 
 def _to_library(cam: ScoreCam, frame: RgbFrame, layer: str, library: Library | None) -> float:

@@ -170,8 +170,7 @@ class Probe:
         self._picture = cam.picture(frame)
         pixels = self._picture.pixels
         answer = cam.model.run(pixels.astype(np.uint8)[np.newaxis])[0]
-        height, width = self._picture.inner_size
-        self.marked = bool((answer[:height, :width] >= cam.model.card.threshold).any())
+        self.marked = bool(cam.marked(self._picture, answer).any())
         """Whether the model marks anything."""
         weights = cam.weights(self._picture, answer, None, None)
         self._blurred = Passes(cam.model, pixels, baseline_of(pixels, 'blurred'), weights)

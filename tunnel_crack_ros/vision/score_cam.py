@@ -130,12 +130,10 @@ class ScoreCam:
         if self.model.card.task == 'classifier':
             return None
         if region is None:
-            limit = self.model.card.threshold if threshold is None else threshold
-            inside = answer[:picture.inner_size[0], :picture.inner_size[1]]
-            if not (inside >= limit).any():     # nothing predicted: what came nearest to it
-                limit = 0.5 * float(inside.max())
-            chosen = np.zeros_like(answer)
-            chosen[:picture.inner_size[0], :picture.inner_size[1]] = inside >= limit
+            chosen = self.marked(picture, answer, threshold).astype(np.float32)
+            if not chosen.any():    # nothing predicted: what came nearest to it
+                nearest = 0.5 * float(picture.inner(answer).max())
+                chosen = self.marked(picture, answer, nearest).astype(np.float32)
         else:
             mask = region_of_box(region, picture.frame_size) if isinstance(region, tuple) \
                 else region
@@ -147,6 +145,18 @@ class ScoreCam:
         if not chosen.any():    # a box or mask thinner than a pixel of the picture
             chosen = picture.from_frame(np.ones(picture.frame_size, np.float32))
         return (chosen / chosen.sum(dtype=np.float64)).astype(np.float32)
+
+    def marked(self, picture: Picture, answer: npt.NDArray[np.float32],
+               threshold: float | None = None) -> npt.NDArray[np.bool_]:
+        """Return the pixels that a segmenter marks, as large as the picture.
+
+        :param answer: its confidence in the picture, H x W.
+        :param threshold: confidence that makes the mask; None: the card's.
+        """
+        limit = self.model.card.threshold if threshold is None else threshold
+        found = np.zeros(answer.shape, bool)
+        picture.inner(found)[:] = picture.inner(answer) >= limit
+        return found
 
     def baseline(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return X_b of a picture."""

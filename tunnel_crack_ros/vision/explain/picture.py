@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 import math
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,6 +33,14 @@ class Picture:
     def size(self) -> tuple[int, int]:
         """Return height and width, px."""
         return self.pixels.shape[0], self.pixels.shape[1]
+
+    def inner(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return a view of the part of a map that is the frame.
+
+        :param values: H x W, as large as the picture.
+        """
+        height, width = self.inner_size
+        return values[:height, :width]
 
     def to_frame(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Bring a map of any size that covers the picture to the frame's size.
