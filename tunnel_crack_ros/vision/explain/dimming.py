@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from tunnel_crack_ros.vision.explain.layer import Layer
 from tunnel_crack_ros.vision.explain.log_odds import from_log_odds, log_odds
+from tunnel_crack_ros.vision.explain.mask_values import MaskValues
 from tunnel_crack_ros.vision.explain.passes import Passes
 
 LEVELS = (0.4, 0.75)
@@ -76,24 +77,33 @@ class Dimming:
 
         :param check: called again and again; ends it by raising.
         """
-        levels = np.array(sorted(self._known))
-        table = log_odds(np.stack([self._known[level] for level in levels]))
-        pixels = np.arange(len(self._rows))
+        masks = MaskValues(layer.activations, self._size)
         scores = np.empty(len(layer))
-        traits = np.empty((len(layer), 2 + len(_AROUND)))
-        for index in range(len(layer)):
-            if check is not None and index % _LOOK == 0:
+        for start in range(0, len(layer), _LOOK):
+            if check is not None:
                 check()
-            mask = layer.mask(index, self._size)
-            shown = self._at(mask)
-            below = np.clip(np.searchsorted(levels, shown, side='right') - 1, 0, len(levels) - 2)
-            part = (shown - levels[below]) / (levels[below + 1] - levels[below])
-            odds = table[below, pixels] * (1.0 - part) + table[below + 1, pixels] * part
-            scores[index] = self._weights @ from_log_odds(odds)
-            around = (self._at(cv2.blur(mask, (side, side), borderType=cv2.BORDER_REFLECT))
-                      for side in _AROUND)
-            traits[index] = [self._weights @ values for values in (shown, *around)] + [mask.mean()]
-        return Guesses(scores, traits)
+            part = slice(start, start + _LOOK)
+            scores[part] = self._guessed(masks.at(self._rows, self._columns, part))
+        traits = [masks.means(weights) for weights in self._surroundings()]
+        return Guesses(scores, np.stack(traits, axis=1))
+
+    def _guessed(self, shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Read f off for masks whose values at the region's pixels are given, C x n."""
+        levels = np.array(sorted(self._known), np.float32)
+        table = log_odds(np.stack([self._known[float(level)] for level in sorted(self._known)]))
+        below = np.clip(np.searchsorted(levels, shown, side='right') - 1, 0, len(levels) - 2)
+        share = (shown - levels[below]) / (levels[below + 1] - levels[below])
+        pixels = np.arange(shown.shape[1])
+        odds = table[below, pixels] * (1.0 - share) + table[below + 1, pixels] * share
+        return from_log_odds(odds) @ self._weights
+
+    def _surroundings(self) -> list[npt.NDArray[np.float64]]:
+        """Return weights of the picture's pixels: of the region, around it, of all alike."""
+        region = np.zeros(self._size)
+        region[self._rows, self._columns] = self._weights
+        around = [cv2.blur(region, (side, side), borderType=cv2.BORDER_REFLECT)
+                  for side in _AROUND]
+        return [region, *around, np.full(self._size, 1.0 / region.size)]
 
     def _at(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         return values[self._rows, self._columns].astype(np.float64)
