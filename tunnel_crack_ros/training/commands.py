@@ -22,23 +22,35 @@ from tunnel_crack_ros.console import (
 
 training = typer.Typer()
 
+# options of several commands
+Model = Annotated[str, typer.Argument(help='Name of a network.')]
+LearningRate = Annotated[float | None, typer.Option(
+    min=1e-6, max=1.0, help="Default: the recipe's.")]
+Seed = Annotated[int, typer.Option(help='The same seed gives the same run.')]
+Simulated = Annotated[int, typer.Option(min=0, help='Frames of simulated linings to mix in.')]
+# and of those that train every line of a table
+Epochs = Annotated[int, typer.Option(min=1)]
+Samples = Annotated[int, typer.Option(min=8, help='An epoch.')]
+Start = Annotated[Path | None, typer.Option(
+    help='A .best.pt or deployed .onnx of this model that every line starts from; default: '
+         'ImageNet weights.')]
+
 
 @training.command()
 def train(
-        model: Annotated[str, typer.Argument(help='Name of a network.')],
+        model: Model,
         data: Annotated[Path, typer.Option(
             help='Folder with index.csv, or with images/ and masks/.')],
         out: Annotated[Path, typer.Option(help='Folder for checkpoints and curves.')] =
         Path('runs'),
         recipe: Annotated[str, typer.Option(help='ours or paper')] = 'ours',
-        simulated: Annotated[int, typer.Option(
-            min=0, help='Frames of simulated linings to mix in.')] = 0,
+        simulated: Simulated = 0,
         without_crack: Annotated[list[Path] | None, typer.Option(
             help='Folder of photographs without any crack, to mix in; again for another.')] = None,
         epochs: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
         samples: Annotated[int | None, typer.Option(
             min=1, help="Of an epoch; default: the recipe's.")] = None,
-        seed: Annotated[int, typer.Option(help='The same seed gives the same run.')] = 0,
+        seed: Seed = 0,
         resume: Annotated[bool, typer.Option(
             '--resume', help='Go on with the run in the folder.')] = False,
         start_from: Annotated[Path | None, typer.Option(
@@ -49,8 +61,7 @@ def train(
         mine_with: Annotated[str | None, typer.Option(
             help='Name or path of an ONNX segmenter whose false alarms are drawn more often.')] =
         None,
-        learning_rate: Annotated[float | None, typer.Option(
-            min=1e-6, max=1.0, help="Default: the recipe's.")] = None,
+        learning_rate: LearningRate = None,
         batch: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
         crop: Annotated[int | None, typer.Option(
             min=64, help="Of segmenters, px; default: the recipe's.")] = None,
@@ -95,13 +106,12 @@ def compare(
         report: Annotated[Path, typer.Option(help='Page to write.')] = Path('docs/comparison.md'),
         models: Annotated[str, typer.Option(
             help='Names, with commas between; default: all twelve of the paper.')] = '',
-        epochs: Annotated[int, typer.Option(min=1)] = 3,
+        epochs: Epochs = 3,
         classifier_samples: Annotated[int, typer.Option(min=16, help='An epoch.')] = 512,
         segmenter_samples: Annotated[int, typer.Option(min=8, help='An epoch.')] = 128,
         crop: Annotated[int, typer.Option(min=64, help='Of segmenters, px.')] = 192,
-        simulated: Annotated[int, typer.Option(
-            min=0, help='Frames of simulated linings to mix in.')] = 0,
-        seed: Annotated[int, typer.Option(help='The same seed gives the same runs.')] = 0) -> None:
+        simulated: Simulated = 0,
+        seed: Seed = 0) -> None:
     """Train and score the paper's networks under one budget; resumable (needs PyTorch)."""
     with one_line_errors():
         from tunnel_crack_ros.training.comparison import Budget, MODELS
@@ -115,22 +125,18 @@ def compare(
 
 @training.command()
 def ablate(
-        model: Annotated[str, typer.Argument(help='Name of a network.')],
+        model: Model,
         data: Annotated[Path, typer.Option(
             help='Folder with index.csv, or with images/ and masks/.')],
         out: Annotated[Path, typer.Option(help='Folder of the runs.')] = Path('runs/ablation'),
-        epochs: Annotated[int, typer.Option(min=1)] = 3,
-        samples: Annotated[int, typer.Option(min=8, help='An epoch.')] = 512,
-        simulated: Annotated[int, typer.Option(
-            min=0, help='Frames of simulated linings in the full recipe.')] = 300,
+        epochs: Epochs = 3,
+        samples: Samples = 512,
+        simulated: Simulated = 300,
         only: Annotated[list[str] | None, typer.Option(
             help='Train this line; may be given again. Default: all.')] = None,
-        start_from: Annotated[Path | None, typer.Option(
-            help='A .best.pt or deployed .onnx of this model that every line starts from; '
-                 'default: ImageNet weights.')] = None,
-        learning_rate: Annotated[float | None, typer.Option(
-            min=1e-6, max=1.0, help="Default: the recipe's.")] = None,
-        seed: Annotated[int, typer.Option(help='The same seed gives the same runs.')] = 0) -> None:
+        start_from: Start = None,
+        learning_rate: LearningRate = None,
+        seed: Seed = 0) -> None:
     """Train without one part of the recipe at a time; resumable (needs PyTorch)."""
     with one_line_errors():
         from tunnel_crack_ros.training.ablation import ablate as run
@@ -143,22 +149,18 @@ def ablate(
 
 @training.command()
 def leave_one_out(
-        model: Annotated[str, typer.Argument(help='Name of a network.')],
+        model: Model,
         data: Annotated[Path, typer.Option(help='Folder with splits and several sources.')],
         out: Annotated[Path, typer.Option(help='Folder of the runs.')] =
         Path('runs/leave_one_out'),
         source: Annotated[list[str] | None, typer.Option(
             help='Leave out this one; may be given again. Default: each in its turn.')] = None,
-        epochs: Annotated[int, typer.Option(min=1)] = 3,
-        samples: Annotated[int, typer.Option(min=8, help='An epoch.')] = 512,
-        simulated: Annotated[int, typer.Option(
-            min=0, help='Frames of simulated linings to mix in.')] = 300,
-        start_from: Annotated[Path | None, typer.Option(
-            help='A .best.pt or deployed .onnx of this model that every line starts from; '
-                 'default: ImageNet weights.')] = None,
-        learning_rate: Annotated[float | None, typer.Option(
-            min=1e-6, max=1.0, help="Default: the recipe's.")] = None,
-        seed: Annotated[int, typer.Option(help='The same seed gives the same runs.')] = 0) -> None:
+        epochs: Epochs = 3,
+        samples: Samples = 512,
+        simulated: Simulated = 300,
+        start_from: Start = None,
+        learning_rate: LearningRate = None,
+        seed: Seed = 0) -> None:
     """Train without one source at a time and score on it; resumable (needs PyTorch)."""
     with one_line_errors():
         from tunnel_crack_ros.training.leave_one_out import leave_one_out as run
