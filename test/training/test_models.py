@@ -35,3 +35,16 @@ def test_a_network_gives_logits_of_its_task(name):
 def test_an_unknown_network_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match=r"unknown model 'alexnet'.*densenet169_classifier"):
         architecture('alexnet')
+
+
+def test_a_full_size_skip_starts_as_if_it_were_not_there():
+    """Weights trained without it keep their answers; then it has a say."""
+    torch.manual_seed(0)
+    plain = architecture('unet_efficientnet_lite0_segmenter').build(False).eval()
+    fine = architecture('fine_unet_efficientnet_lite0_segmenter').build(False).eval()
+    fine.load_state_dict(fine.state_dict() | plain.state_dict())
+    picture = torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        assert torch.equal(fine(picture), plain(picture))
+        torch.nn.init.normal_(fine.skip.add.weight)
+        assert not torch.equal(fine(picture), plain(picture))

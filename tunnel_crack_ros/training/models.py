@@ -16,6 +16,7 @@ import torch
 from torch import nn
 import torchvision
 
+from tunnel_crack_ros.training.full_size_skip import FineUnet
 from tunnel_crack_ros.training.imagenet import efficientnet_lite_weights, load_backbone
 
 
@@ -164,6 +165,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     'unet_efficientnet_lite0_segmenter': Architecture(
         'U-Net with EfficientNet-Lite0', 'segmenter',
         _lite_segmenter(smp.Unet, 0, decoder_channels=_SLIM), _FRAME, _UNET_LITE),
+    'fine_unet_efficientnet_lite0_segmenter': Architecture(
+        'U-Net with EfficientNet-Lite0 and a full-size skip', 'segmenter',
+        _lite_segmenter(FineUnet, 0, decoder_channels=_SLIM), _FRAME,
+        _UNET_LITE | {'decoder': Tap('skip')}),
     'unet_efficientnet_lite1_segmenter': Architecture(
         'U-Net with EfficientNet-Lite1', 'segmenter',
         _lite_segmenter(smp.Unet, 1, decoder_channels=_SLIM), _FRAME, _UNET_LITE),
