@@ -78,24 +78,17 @@ class Dimming:
         :param check: called again and again; ends it by raising.
         """
         masks = MaskValues(layer.activations, self._size)
+        levels = sorted(self._known)
+        table = log_odds(np.stack([self._known[level] for level in levels]))
         scores = np.empty(len(layer))
         for start in range(0, len(layer), _LOOK):
             if check is not None:
                 check()
             part = slice(start, start + _LOOK)
-            scores[part] = self._guessed(masks.at(self._rows, self._columns, part))
+            shown = masks.at(self._rows, self._columns, part)
+            scores[part] = _between(np.array(levels, np.float32), table, shown) @ self._weights
         traits = [masks.means(weights) for weights in self._surroundings()]
         return Guesses(scores, np.stack(traits, axis=1))
-
-    def _guessed(self, shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Read f off for masks whose values at the region's pixels are given, C x n."""
-        levels = np.array(sorted(self._known), np.float32)
-        table = log_odds(np.stack([self._known[float(level)] for level in sorted(self._known)]))
-        below = np.clip(np.searchsorted(levels, shown, side='right') - 1, 0, len(levels) - 2)
-        share = (shown - levels[below]) / (levels[below + 1] - levels[below])
-        pixels = np.arange(shown.shape[1])
-        odds = table[below, pixels] * (1.0 - share) + table[below + 1, pixels] * share
-        return from_log_odds(odds) @ self._weights
 
     def _surroundings(self) -> list[npt.NDArray[np.float64]]:
         """Return weights of the picture's pixels: of the region, around it, of all alike."""
@@ -107,3 +100,18 @@ class Dimming:
 
     def _at(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         return values[self._rows, self._columns].astype(np.float64)
+
+
+def _between(levels: npt.NDArray[np.float32], table: npt.NDArray[np.float64],
+             shown: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Read confidences off, between two levels by log-odds.
+
+    :param levels: n of them, rising from 0 to 1.
+    :param table: log-odds of each pixel at each level, n x pixels.
+    :param shown: how much of the picture is shown at each pixel, C x pixels.
+    :return: 0..1, C x pixels.
+    """
+    below = np.clip(np.searchsorted(levels, shown, side='right') - 1, 0, len(levels) - 2)
+    share = (shown - levels[below]) / (levels[below + 1] - levels[below])
+    pixels = np.arange(shown.shape[1])
+    return from_log_odds(table[below, pixels] * (1.0 - share) + table[below + 1, pixels] * share)
