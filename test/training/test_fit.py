@@ -8,9 +8,16 @@ import pytest
 import torch
 
 from tunnel_crack_ros.evaluation.crack_dataset import DatasetError
-from tunnel_crack_ros.training.fit import read_checkpoint, rising_average, train
+from tunnel_crack_ros.training.fit import (
+    most_of_each,
+    read_checkpoint,
+    rising_average,
+    train,
+)
 from tunnel_crack_ros.training.recipes import PAPER, Recipe
 from tunnel_crack_ros.training.samples import SampleMix
+from tunnel_crack_ros.vision.model_card import ModelCard
+from tunnel_crack_ros.vision.model_folder import find_card
 
 pytestmark = pytest.mark.training
 
@@ -137,3 +144,26 @@ def test_photographs_without_crack_are_mixed_in(drawn_cracks, tmp_path):
     with pytest.raises(DatasetError, match='nothing_there: no such folder'):
         train(CLASSIFIER, drawn_cracks, tmp_path, recipe=SHORT,
               without_crack=[tmp_path / 'nothing_there'])
+
+
+def test_what_taught_the_start_stands_in_the_checkpoint(drawn_cracks, tmp_path):
+    """Else a card would not tell whose pictures the weights have seen."""
+    first = train(CLASSIFIER, drawn_cracks, tmp_path / 'first', recipe=SHORT, simulated=6)
+    seen = read_checkpoint(first)['training_data']
+    assert 'simulated' in seen
+    second = train(CLASSIFIER, drawn_cracks, tmp_path / 'second', recipe=SHORT, start_from=first)
+    assert read_checkpoint(second)['training_data'] == seen
+
+
+def test_what_taught_a_deployed_start_stands_in_the_checkpoint(drawn_cracks, tmp_path):
+    start = find_card(SEGMENTER).with_suffix('.onnx')
+    best = train(SEGMENTER, drawn_cracks, tmp_path, recipe=replace(
+        SHORT, epochs=1, samples_per_epoch=2, batch_size=2), start_from=start)
+    seen = read_checkpoint(best)['training_data']
+    assert seen.items() > {each['name']: each['images'] for each in
+                           ModelCard.read(find_card(SEGMENTER)).training_data}.items()
+
+
+def test_a_source_met_twice_counts_once():
+    assert most_of_each({'wall': 5, 'arch': 2}, {}, {'wall': 3, 'mine': 1}) == {
+        'arch': 2, 'mine': 1, 'wall': 5}

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tunnel_crack_ros.training.licences import images_by_source
 from tunnel_crack_ros.training.models import Architecture
 from tunnel_crack_ros.vision.model import Model
 
@@ -55,7 +56,7 @@ class Teacher:
     @property
     def training_data(self) -> dict[str, int]:
         """Return what it was trained on itself: images by source."""
-        return {each['name']: int(each['images']) for each in self._model.card.training_data}
+        return images_by_source(self._model.card)
 
     def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Answer for uint8 N x H x W x 3.

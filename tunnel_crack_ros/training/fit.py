@@ -21,6 +21,7 @@ from tunnel_crack_ros.training.cell_head import CellHead
 from tunnel_crack_ros.training.clean_folder import clean_images
 from tunnel_crack_ros.training.deployed_weights import load_deployed
 from tunnel_crack_ros.training.distillation import Distillation, reduced, Teacher
+from tunnel_crack_ros.training.licences import images_by_source
 from tunnel_crack_ros.training.losses import cell_loss, CrackLoss, DiceLoss, FrameLoss
 from tunnel_crack_ros.training.mining import FalseAlarm, mine_false_alarms
 from tunnel_crack_ros.training.models import Architecture, architecture, Normalise
@@ -35,6 +36,7 @@ from tunnel_crack_ros.training.validation import (
 )
 from tunnel_crack_ros.training.warm_start import start_network
 from tunnel_crack_ros.training.whole_frames import WholeFrames
+from tunnel_crack_ros.vision.model_card import ModelCard
 
 _OWN_CLEAN_WEIGHT = 3.0     # as often as the most drawn sources of the recipes
 _CALIBRATION_SAMPLES = 32   # whose statistics a deployed model's normalisations start from
@@ -104,8 +106,10 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
              if mine_with is not None and plan.task == 'segmenter' else [])
     samples = _samples(plan, recipe, training, seed,
                        taught_by.input_size if taught_by else plan.input_size, mined)
+    before: dict[str, int] = {}
     if start_from is not None:
         _start(network, model, start_from, samples)
+        before = data_of_start(start_from)
     run = _Run(plan, recipe, network, len(samples) // recipe.batch_size, device, taught_by)
     best, first_epoch, best_score = out / f'{model}.best.pt', 0, -math.inf
     last = out / f'{model}.last.pt'
@@ -113,8 +117,9 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
         state = read_checkpoint(last, model)
         run.load_state_dict(state['run'])
         first_epoch, best_score = state['epoch'], state['best_score']
-    # what taught the teacher taught the network too
-    training_data = (taught_by.training_data if taught_by else {}) | count_sources(training)
+    # what taught the start or the teacher taught the network too
+    training_data = most_of_each(before, taught_by.training_data if taught_by else {},
+                                 count_sources(training))
     total = recipe.epochs * run.steps_per_epoch
     curves = TensorBoardCurves(out / 'tensorboard' / model, first_epoch * run.steps_per_epoch)
     for number in range(first_epoch, recipe.epochs):
@@ -183,6 +188,26 @@ def _save(state: dict[str, Any], path: Path) -> None:
     unfinished = path.with_suffix('.unfinished')
     torch.save(state, unfinished)
     unfinished.replace(path)
+
+
+def data_of_start(path: Path) -> dict[str, int]:
+    """Read what a checkpoint or a deployed model was trained on: images by source.
+
+    :param path: `.best.pt`, or `.onnx` with its card beside it.
+    """
+    if path.suffix == '.onnx':
+        return images_by_source(ModelCard.read(path.with_suffix('.yaml')))
+    return dict(read_checkpoint(path).get('training_data', {}))
+
+
+def most_of_each(*counts: Mapping[str, int]) -> dict[str, int]:
+    """Join counts of images by source, names sorted.
+
+    A source in several of them counts with its largest number: a run that goes on from another
+    mostly sees the same pictures again.
+    """
+    names = sorted({name for each in counts for name in each})
+    return {name: max(each.get(name, 0) for each in counts) for name in names}
 
 
 def count_sources(images: list[CrackImage]) -> dict[str, int]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tunnel_crack_ros.vision.model_card import ModelCard
+
 LICENCES: Mapping[str, str] = {
     'uav75': 'GPL-3.0',
     'uavcrack_cc0': 'CC0-1.0 (as stated on Kaggle)',
@@ -21,6 +23,9 @@ LICENCES: Mapping[str, str] = {
     'tile100': 'MIT (repository; pictures from the web)',
     'tunnel_tdt20': 'CC-BY-4.0',
     'masonry224': 'GPL-3.0',
+    'tunnel_bitemporal': 'non-commercial: academic use only (README; its LICENSE file is MIT)',
+    'tunnel_bitemporal_clean': 'non-commercial: academic use only (README; its LICENSE file is '
+                               'MIT)',
     'asphalt_cfd118': 'non-commercial research only',
     'asphalt_sut60': 'MIT (README; origin not documented)',
     'asphalt_crack500_150': 'none stated',
@@ -54,6 +59,11 @@ def training_data(counts: Mapping[str, int]) -> list[dict[str, Any]]:
     """
     return [{'name': name, 'licence': LICENCES.get(name, 'not known'), 'images': count}
             for name, count in counts.items()]
+
+
+def images_by_source(card: ModelCard) -> dict[str, int]:
+    """Return what a model was trained on, as its card tells it."""
+    return {each['name']: int(each['images']) for each in card.training_data}
 
 
 def licence_class(licence: str) -> str:
