@@ -23,9 +23,10 @@ def _pictures(model: str) -> torch.Tensor:
                          generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize('model', [CLASSIFIER, SEGMENTER])
+@pytest.mark.parametrize('model', [CLASSIFIER, SEGMENTER, 'densenet169_classifier',
+                                   'deeplabv3plus_resnet101_segmenter'])
 def test_network_answers_as_its_file_does(model: str) -> None:
-    """Both shipped models, on noise of several sizes."""
+    """All shipped models, on noise of several sizes, however small their files are stored."""
     plan, path = architecture(model), find_card(model).with_suffix('.onnx')
     network = plan.build(False)
     assert compare(network, plan, path, []) > 1e-3      # else the weights would not matter

@@ -21,8 +21,10 @@ import torch
 from torch import nn
 
 from tunnel_crack_ros.training.models import Normalise
+from tunnel_crack_ros.training.small_weights import restored
 from tunnel_crack_ros.vision.model_card import ModelCard
 
+_PRECISIONS = ('fp32', 'fp16', 'int8_weights')
 _KINDS = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
 _NODES = {'Conv': nn.Conv2d, 'BatchNormalization': nn.BatchNorm2d, 'Gemm': nn.Linear}
 
@@ -39,18 +41,21 @@ def load_deployed(network: nn.Module, model: str, path: Path, images: torch.Tens
     """Give a network the weights of an ONNX file that was exported from one like it.
 
     :param network: as `models.architecture(model).build` makes it.
-    :param path: fp32 ONNX file with its card beside it.
+    :param path: ONNX file with its card beside it: fp32, or one whose weights only are stored
+        small (fp16, int8_weights).
     :param images: uint8, N x H x W x 3, sides multiples of 32: pictures as the network will be
         trained on; their statistics become those of the batch normalisations.
     :return: number of layers that got weights.
-    :raises ValueError: no such file or no fp32 build; a file of another model; or layers that
-        differ.
+    :raises ValueError: no such file; a file of another model or an int8 build, whose layers are
+        rounded too; or layers that differ.
     """
     if not path.is_file():
         raise ValueError(f'{path}: no such model file')
     card = ModelCard.read(path.with_suffix('.yaml'))
-    if card.name != model or card.precision != 'fp32':
-        raise ValueError(f'{path} is {card.name} ({card.precision}); expected {model} (fp32)')
+    if (card.name.removesuffix(f'_{card.precision}') != model
+            or card.precision not in _PRECISIONS):
+        raise ValueError(f'{path} is {card.name} ({card.precision}); expected {model} '
+                         f"({', '.join(_PRECISIONS)})")
     graph = _layers_of_graph(path)
     modules = list(_in_order(network, images[:1]))
     taken = 0
@@ -85,7 +90,7 @@ def load_deployed(network: nn.Module, model: str, path: Path, images: torch.Tens
 
 
 def _layers_of_graph(path: Path) -> list[_Layer]:
-    graph = onnx.load(str(path)).graph
+    graph = restored(onnx.load(str(path))).graph
     numbers = {each.name: each for each in graph.initializer}
     return [_Layer(_NODES[node.op_type],
                    [torch.from_numpy(numpy_helper.to_array(numbers[name]).copy())

@@ -79,7 +79,7 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
     :param resume: go on from `<model>.last.pt`; the result is that of a run never stopped.
     :param start_from: `.best.pt` of an earlier run whose weights are the start: all of them, or
         of another model those of the encoder, if that is the same (`warm_start`); or a deployed
-        fp32 `.onnx` of this model (`deployed_weights`).
+        `.onnx` of this model, but int8 (`deployed_weights`).
     :param pretrained: start from ImageNet weights, unless `start_from` is given.
     :param teacher: name or path of an ONNX model of the same task, whose answers and features
         are learned beside the labels (`distillation`).
