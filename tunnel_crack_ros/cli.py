@@ -60,6 +60,8 @@ def process(
             help="The nodes' parameter file: sections /** and /**/segmenter hold.")] = None,
         max_pixels: Annotated[int | None, typer.Option(
             min=65_536, help='Larger frames are reduced to this for the network, px.')] = None,
+        enlarge: Annotated[bool | None, typer.Option(
+            help='See frames enlarged too, for hairlines; default: as the card says.')] = None,
         mm_per_px: Annotated[float | None, typer.Option(
             min=0, help="Scale; 0: from the bag's camera_info, depth and range.")] = None,
         lining_distance: Annotated[float | None, typer.Option(
@@ -81,7 +83,8 @@ def process(
         from tunnel_crack_ros.vision.model_folder import model_set
         chosen = model_set(models)
         said = read_parameters(params, {
-            'max_pixels': max_pixels, 'mm_per_px': mm_per_px, 'lining_distance_m': lining_distance,
+            'max_pixels': max_pixels, 'enlarge': enlarge, 'mm_per_px': mm_per_px,
+            'lining_distance_m': lining_distance,
             'tunnel_radius_m': tunnel_radius, 'threshold': segmenter_threshold,
             'model': segmenter or (chosen.segmenter if models else None)})
         source = open_source(path, topic or [], odometry)
@@ -89,7 +92,8 @@ def process(
             CrackClassifier(Model.load(classifier or chosen.classifier, task='classifier'),
                             QualityGate() if gate else None, classifier_threshold),
             CrackSegmenter(Model.load(said.model or chosen.segmenter, task='segmenter'),
-                           said.threshold, said.settings.max_pixels, said.settings.min_area_px),
+                           said.threshold, said.settings.max_pixels, said.settings.min_area_px,
+                           said.settings.enlarge),
             said.settings, said.cameras, segment_all)
         with progress_bars() as bars:
             classifying = bars.add_task('Classifying', total=len(source), unit='frames')

@@ -89,7 +89,8 @@ class SegmenterNode(CameraNode):
         p = self.parameters
         model = Model.load(p.model or SEGMENTER, task='segmenter', wanted_providers=p.providers,
                            require_gpu=p.require_gpu, threads=p.threads)
-        self._segmenter = CrackSegmenter(model, p.chosen_threshold, p.max_pixels, p.min_area_px)
+        self._segmenter = CrackSegmenter(model, p.chosen_threshold, p.max_pixels, p.min_area_px,
+                                         p.enlarge)
         for camera in p.cameras:
             self._outputs[camera] = self._camera_outputs(camera)
             self._sensors += [
@@ -125,7 +126,8 @@ class SegmenterNode(CameraNode):
         """Take over threshold and sizes."""
         if self.model is not None:
             self._segmenter = CrackSegmenter(self.model, parameters.chosen_threshold,
-                                             parameters.max_pixels, parameters.min_area_px)
+                                             parameters.max_pixels, parameters.min_area_px,
+                                             parameters.enlarge)
 
     def process(self, camera: str, message: FrameMessage) -> bool:
         """Segment one frame, measure its cracks, publish."""

@@ -57,6 +57,7 @@ class Build:
 
 def export_builds(checkpoint: Path, out: Path, data: Path, precisions: Sequence[str], *,
                   without_crack: Sequence[Path] = (), half_scale: bool = False,
+                  enlarge: float = 1.0,
                   progress: Callable[[int, int], None] | None = None) -> list[Build]:
     """Write a checkpoint as `<model>.onnx` (fp32), `<model>_int8.onnx` and so on, with cards.
 
@@ -75,6 +76,8 @@ def export_builds(checkpoint: Path, out: Path, data: Path, precisions: Sequence[
     :param data: the folder the network was trained on.
     :param precisions: some of PRECISIONS.
     :param without_crack: the folders of photographs without crack that the run was given.
+    :param half_scale: segmenters: see the card, as of the next.
+    :param enlarge: factor; 1: frames are not seen enlarged.
     :param progress: told builds scored and builds in all.
     :return: one entry for each of `precisions`, in their order.
     :raises ValueError: an unknown precision, or no such checkpoint.
@@ -93,7 +96,8 @@ def export_builds(checkpoint: Path, out: Path, data: Path, precisions: Sequence[
     made: dict[str, Build] = {}
     with tempfile.TemporaryDirectory() as folder:
         frames = validating[::max(1, len(validating) // _COMPARED_FRAMES)][:_COMPARED_FRAMES]
-        fp32 = export(checkpoint, Path(folder), frames=frames, half_scale=half_scale)
+        fp32 = export(checkpoint, Path(folder), frames=frames, half_scale=half_scale,
+                      enlarge=enlarge)
         card = ModelCard.read(fp32.card)
         reference: float = 0.0
         point: Validation | None = None

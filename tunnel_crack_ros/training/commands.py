@@ -186,6 +186,9 @@ def export(
             ] = None,
         half_scale: Annotated[bool, typer.Option(
             help='Segmenters: frames are also seen at half their size, for wide cracks.')] = False,
+        enlarge: Annotated[float, typer.Option(
+            min=1.0, max=4.0,
+            help='Segmenters: frames are also seen enlarged by this, for hairlines.')] = 1.0,
         ) -> None:
     """Write a trained network as ONNX with its card (needs `make setup-training`)."""
     with one_line_errors():
@@ -195,7 +198,7 @@ def export(
             if precisions != ['fp32']:
                 raise ValueError(f"builds '{builds}' must be calibrated and scored: give the data "
                                  'of the training with --data')
-            made = write(checkpoint, out, half_scale=half_scale)
+            made = write(checkpoint, out, half_scale=half_scale, enlarge=enlarge)
             print(f'{made.model}  {made.card}  largest difference from PyTorch '
                   f'{made.max_difference:.1e}, on noise; metrics are those of the training')
             return
@@ -203,7 +206,7 @@ def export(
         with progress_bars() as bars:
             done = export_builds(checkpoint, out, data, precisions,
                                  without_crack=without_crack or (), half_scale=half_scale,
-                                 progress=moving_bar(bars, 'Exporting', 'builds'))
+                                 enlarge=enlarge, progress=moving_bar(bars, 'Exporting', 'builds'))
     print_table(('build', 'MB', 'score', 'lost', 'written'), [
         [build.name, f'{build.megabytes:.1f}', f'{build.metric} {build.value:.4f}',
          f'{build.lost:.4f}', '' if build.refused else str(build.model)] for build in done])

@@ -81,13 +81,14 @@ class Deployed(nn.Module):
 
 
 def export(checkpoint: Path, out: Path, *, frames: Sequence[CrackImage] = (),
-           half_scale: bool = False) -> Exported:
+           half_scale: bool = False, enlarge: float = 1.0) -> Exported:
     """Write `<model>.onnx` and `<model>.yaml`.
 
     :param checkpoint: a `.best.pt` of `fit.train`.
     :param out: folder of the model files; made when missing.
     :param frames: photographs on which the graph is compared with PyTorch, besides noise.
     :param half_scale: segmenters: have frames seen at half their size too, see the card.
+    :param enlarge: segmenters: have frames seen enlarged by this factor too; 1: not.
     :raises ValueError: no such checkpoint.
     :raises ExportError: the graph's probabilities differ by more than 0.001.
     """
@@ -107,6 +108,7 @@ def export(checkpoint: Path, out: Path, *, frames: Sequence[CrackImage] = (),
         classes=['background', 'crack'], input_size=plan.input_size,
         threshold=round(validation.threshold, 3), peak=round(validation.peak, 3),
         half_scale=half_scale and plan.task == 'segmenter',
+        enlarge=enlarge if plan.task == 'segmenter' else 1.0,
         precision='fp32', version=__version__, teacher=state.get('teacher', ''),
         training_data=data, licences=licence_summary(data),
         metrics=plain_metrics(validation.metrics), taps=taps))

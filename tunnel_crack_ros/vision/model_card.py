@@ -46,6 +46,9 @@ class ModelCard:
     half_scale: bool = False
     """Segmenters: the network also sees the frame at half its size, for the inside of wide
     cracks (`segmenter.wide_parts`); costs a quarter more time."""
+    enlarge: float = 1.0
+    """Segmenters: the network also sees the frame enlarged by this factor, 1..4, for hairlines;
+    1: it does not."""
     teacher: str = ''
     """Model whose answers and features were learned beside the labels, `name@hash`; what that was
     trained on stands among `training_data`."""
@@ -67,6 +70,8 @@ class ModelCard:
             raise CardError(f'peak is {self.peak}, expected 0..1')
         if not isinstance(self.half_scale, bool):
             raise CardError(f'half_scale is {self.half_scale!r}, expected true or false')
+        if not 1.0 <= self.enlarge <= 4.0:
+            raise CardError(f'enlarge is {self.enlarge}, expected 1..4')
         width, height = self.input_size
         if min(width, height) <= 0 or width % 32 or height % 32:
             raise CardError(f'input_size is {width} x {height}, expected multiples of 32')
@@ -103,8 +108,8 @@ class ModelCard:
         :raises CardError: a key is missing or a value does not fit.
         """
         known = {f.name for f in fields(cls)}
-        needed = known - {'peak', 'half_scale', 'teacher', 'training_data', 'licences', 'metrics',
-                          'taps'}
+        needed = known - {'peak', 'half_scale', 'enlarge', 'teacher', 'training_data', 'licences',
+                          'metrics', 'taps'}
         missing = sorted(needed - values.keys())
         if missing:
             raise CardError(f"model card lacks {', '.join(missing)}")
@@ -115,6 +120,7 @@ class ModelCard:
         taken['input_size'] = (int(size[0]), int(size[1]))
         taken['threshold'] = float(taken['threshold'])
         taken['peak'] = float(taken.get('peak', 0.0))
+        taken['enlarge'] = float(taken.get('enlarge', 1.0))
         for key in ('name', 'file', 'sha256', 'version', 'precision', 'teacher'):
             taken[key] = str(taken.get(key, ''))
         return cls(**taken)

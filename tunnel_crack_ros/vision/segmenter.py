@@ -17,6 +17,7 @@ from tunnel_crack_ros.vision.model import Model, ModelError
 _MULTIPLE = 32  # sides the network takes: its deepest layer is 32 times smaller
 _WIDE_PX = 5    # of the half-size picture; the network misses the inside of wider cracks
 _SMALLEST = 64  # px; a frame with a shorter side is not halved
+_LEAST_ENLARGED = 1.2   # enlarged by less, a frame shows the network nothing new
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class CrackSegmenter:
     """Find the crack pixels of a frame (stage 2; Feng et al., section 2.3)."""
 
     def __init__(self, model: Model, threshold: float | None = None, max_pixels: int = 1 << 20,
-                 min_area_px: int = 30) -> None:
+                 min_area_px: int = 30, enlarge: bool = True) -> None:
         """Make a segmenter.
 
         :param model: a loaded segmenter.
@@ -44,6 +45,8 @@ class CrackSegmenter:
             them: bounds time and memory, costs the finest cracks.
         :param min_area_px: smaller connected pieces of the mask are dropped, px at the frame's
             own size.
+        :param enlarge: see frames enlarged too, where the card says so, as far as `max_pixels`
+            allows: more hairlines, for more than twice the time.
         :raises ModelError: the model is no segmenter.
         """
         if model.card.task != 'segmenter':
@@ -52,6 +55,7 @@ class CrackSegmenter:
         self.threshold = model.card.threshold if threshold is None else threshold
         self._max_pixels = max_pixels
         self._min_area_px = min_area_px
+        self._enlarge = model.card.enlarge if enlarge else 1.0
 
     def segment(self, frame: RgbFrame) -> Segmentation:
         """Segment one frame.
@@ -76,19 +80,26 @@ class CrackSegmenter:
         if factor < 1.0:
             inner = (max(1, round(width * factor)), max(1, round(height * factor)))
             frame = cv2.resize(frame, inner, interpolation=cv2.INTER_AREA).astype(np.uint8)
-        confidence = self._seen_twice(frame) if self._is_halved(frame) else self._run(frame)
+        confidence = self._seen_at_all_sizes(frame)
         if factor < 1.0:
             confidence = _resized(confidence, (width, height))
         return np.ascontiguousarray(confidence, dtype=np.float32)
 
-    def _is_halved(self, frame: RgbFrame) -> bool:
-        return self.model.card.half_scale and min(frame.shape[:2]) >= _SMALLEST
-
-    def _seen_twice(self, frame: RgbFrame) -> npt.NDArray[np.float32]:
+    def _seen_at_all_sizes(self, frame: RgbFrame) -> npt.NDArray[np.float32]:
         height, width = frame.shape[:2]
-        half = cv2.resize(frame, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-        wide = wide_parts(self._run(half.astype(np.uint8, copy=False)))
-        return np.maximum(self._run(frame), _resized(wide, (width, height)))
+        confidence = self._run(frame)
+        if self.model.card.half_scale and min(height, width) >= _SMALLEST:
+            half = cv2.resize(frame, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+            wide = wide_parts(self._run(half.astype(np.uint8, copy=False)))
+            confidence = np.maximum(confidence, _resized(wide, (width, height)))
+        factor = min(self._enlarge, math.sqrt(self._max_pixels / (height * width)))
+        if factor >= _LEAST_ENLARGED:
+            larger = cv2.resize(frame, (round(width * factor), round(height * factor)),
+                                interpolation=cv2.INTER_CUBIC)
+            fine = cv2.resize(self._run(larger.astype(np.uint8, copy=False)), (width, height),
+                              interpolation=cv2.INTER_AREA)
+            confidence = np.maximum(confidence, fine)
+        return confidence
 
     def _run(self, frame: RgbFrame) -> npt.NDArray[np.float32]:
         height, width = frame.shape[:2]
