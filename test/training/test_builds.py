@@ -12,18 +12,20 @@ from typer.testing import CliRunner
 
 from tunnel_crack_ros.cli import app
 from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset
+from tunnel_crack_ros.simulation import render_single
 from tunnel_crack_ros.training import builds as builds_module
 from tunnel_crack_ros.training.builds import export_builds, images_of_run
 from tunnel_crack_ros.training.export import write_graph
 from tunnel_crack_ros.training.fit import read_checkpoint, train
 from tunnel_crack_ros.training.models import ARCHITECTURES, Normalise
-from tunnel_crack_ros.training.onnx_network import OnnxNetwork
+from tunnel_crack_ros.training.onnx_network import OnnxNetwork, SegmenterNetwork
 from tunnel_crack_ros.training.quantise import quantise
 from tunnel_crack_ros.training.recipes import Recipe
 from tunnel_crack_ros.training.samples import fit, SampleMix
 from tunnel_crack_ros.training.small_weights import store_fp16, store_int8
-from tunnel_crack_ros.vision import CrackClassifier, Model
+from tunnel_crack_ros.vision import CrackClassifier, CrackSegmenter, Model
 from tunnel_crack_ros.vision.model_card import ModelCard, sha256_of
+from tunnel_crack_ros.vision.model_folder import find_card, SEGMENTER
 
 pytestmark = pytest.mark.training
 
@@ -114,6 +116,18 @@ def test_normalisation_and_the_last_layer_stay_in_float(graphs):
     scaled, = (node for node in graph.node if node.op_type == 'Div')
     assert makers[scaled.input[0]].op_type == 'Sub'
     assert {entry.domain for entry in made['int8'].opset_import} == {''}
+
+
+def test_a_segmenter_is_scored_with_all_its_passes():
+    """The shipped one: as the nodes use it, not as a single pass of the network."""
+    path = find_card(SEGMENTER).with_suffix('.onnx')
+    frame = render_single(7).rgb[:160, :192]
+    batch = Normalise()(torch.from_numpy(np.ascontiguousarray(frame)[np.newaxis]))
+    found = SegmenterNetwork(path)(batch).sigmoid()[0, 0].numpy()
+    segmenter = CrackSegmenter(Model.load(path))
+    assert np.abs(found - segmenter.confidence(frame)).max() < 1e-5
+    assert (found >= OnnxNetwork(path)(batch).sigmoid()[0, 0].numpy() - 1e-4).all()
+    assert segmenter.model.card.enlarge > 1.0
 
 
 def test_a_file_stands_in_for_its_network(graphs):

@@ -65,6 +65,8 @@ def test_every_key_is_missed(tmp_path, key):
     ({'threshold': 1.5}, 'threshold is 1.5, expected 0..1'),
     ({'threshold': float('nan')}, 'threshold is nan'),
     ({'threshold': 'high'}, 'could not convert'),
+    ({'enlarge': 0.5}, 'enlarge is 0.5, expected 1..4'),
+    ({'enlarge': float('nan')}, 'enlarge is nan'),
     ({'input_size': [300, 300]}, 'input_size is 300 x 300, expected multiples of 32'),
     ({'input_size': [0, 32]}, 'input_size is 0 x 32'),
     ({'input_size': 320}, r'input_size is 320, expected \[width, height\]'),

@@ -130,10 +130,10 @@ def test_half_size_is_seen_when_the_card_says_so_and_the_frame_is_large_enough(m
         def run(images):
             seen.append(images.shape[1:3])
             # the half-size picture's network fills the middle, the other one sees nothing
-            full_size = len(seen) == 2
             confidence = np.zeros(images.shape[:3], np.float32)
-            confidence[:, :, images.shape[2] // 2 - 8:images.shape[2] // 2 + 8] = 0.0 \
-                if full_size else 0.9
+            if len(seen) == 2 or min(size) < 64:
+                middle = images.shape[2] // 2
+                confidence[:, :, middle - 8:middle + 8] = 0.9
             return confidence
 
     confidence = CrackSegmenter(RimsOnly(), max_pixels=1 << 18).confidence(
@@ -142,3 +142,44 @@ def test_half_size_is_seen_when_the_card_says_so_and_the_frame_is_large_enough(m
     assert len(seen) == (2 if min(size) >= 64 else 1)
     assert (confidence > 0.8).any()
     assert all(side % 32 == 0 for shape in seen for side in shape)
+
+
+class SeesOnlyWide:
+    """Stands in for a network that misses cracks below 4 px."""
+
+    def __init__(self, model: Model, enlarge: float) -> None:
+        self.card = replace(model.card, enlarge=enlarge)
+        self.seen: list[tuple[int, int]] = []
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """Mark columns that are dark for at least 4 px."""
+        self.seen.append(images.shape[1:3])
+        dark = images[..., 0] < 90
+        wide = dark & (dark.sum(2, keepdims=True) >= 4)
+        return wide.astype(np.float32)
+
+
+@pytest.mark.parametrize('size', [(100, 160), (64, 64), (37, 201), (1, 96)])
+def test_a_hairline_is_found_in_the_enlarged_frame_and_drawn_where_it_is(model, size):
+    network, frame = SeesOnlyWide(model, 1.5), cracked(*size)
+    confidence = CrackSegmenter(network).confidence(frame)
+    assert confidence.shape == size and confidence.dtype == np.float32
+    assert len(network.seen) == 2 and network.seen[1][1] >= 1.5 * size[1] - 1
+    assert np.array_equal(confidence > 0.5, frame[:, :, 0] == 10)
+    assert not CrackSegmenter(network, enlarge=False).confidence(frame).any()
+    assert len(network.seen) == 3
+
+
+def test_without_a_word_on_the_card_no_frame_is_enlarged(model):
+    network = SeesOnlyWide(model, 1.0)
+    CrackSegmenter(network).confidence(cracked(96, 96))
+    assert network.seen == [(96, 96)]
+
+
+@pytest.mark.parametrize(('max_pixels', 'expected'), [
+    (1 << 20, (384, 384)), (320 * 320, (320, 320)), (300 * 300, None), (200 * 200, None)])
+def test_an_enlarged_frame_keeps_to_max_pixels(model, max_pixels, expected):
+    """Enlarging by less than 1.2 is left; a frame that had to be reduced is not enlarged again."""
+    network = SeesOnlyWide(model, 1.5)
+    CrackSegmenter(network, max_pixels=max_pixels).confidence(cracked(256, 256))
+    assert network.seen[1:] == ([expected] if expected else [])

@@ -19,7 +19,7 @@ from tunnel_crack_ros.evaluation.crack_dataset import CrackImage
 from tunnel_crack_ros.training.export import export, plain_metrics, write_card
 from tunnel_crack_ros.training.fit import read_checkpoint, split_images
 from tunnel_crack_ros.training.models import Architecture, architecture
-from tunnel_crack_ros.training.onnx_network import OnnxNetwork
+from tunnel_crack_ros.training.onnx_network import OnnxNetwork, SegmenterNetwork
 from tunnel_crack_ros.training.quantise import quantise
 from tunnel_crack_ros.training.recipes import OURS
 from tunnel_crack_ros.training.samples import CropSamples, FrameSamples
@@ -109,6 +109,7 @@ def export_builds(checkpoint: Path, out: Path, data: Path, precisions: Sequence[
             if precision != 'fp32':
                 small = _make(precision, onnx.load(str(fp32.model)), card, plan, state, training)
                 onnx.save(small, str(path))
+                write_card(path, replace(card, name=name, file=path.name, precision=precision))
             found = score(path, plan, validating, point)
             decisive = next(entry for entry in found.metrics if entry.name == metric)
             if precision == 'fp32':
@@ -150,14 +151,17 @@ def images_of_run(state: dict[str, Any], data: Path, folder: Path,
 
 def score(path: Path, plan: Architecture, images: Sequence[CrackImage],
           at: Validation | None = None) -> Validation:
-    """Run an ONNX file over validation images, as training does with the network.
+    """Run a deployed model over validation images and score it as training does the network.
 
+    A segmenter sees them at all sizes that its card asks for.
+
+    :param path: ONNX file, a segmenter's with its card beside it.
     :param at: whose threshold and peak to score at; None: the best.
     """
-    network, device = OnnxNetwork(path), torch.device('cpu')
+    device = torch.device('cpu')
     if plan.task == 'segmenter':
-        return validate_segmenter(network, images, device, at)
-    return validate_classifier(network, images, plan.input_size, device, at)
+        return validate_segmenter(SegmenterNetwork(path), images, device, at)
+    return validate_classifier(OnnxNetwork(path), images, plan.input_size, device, at)
 
 
 def _make(precision: str, model: onnx.ModelProto, card: ModelCard, plan: Architecture,

@@ -29,7 +29,7 @@ class SegmenterSettings:
         low=1, high=100_000, live=True)
     enlarge: bool = parameter(
         True, "Frames are also seen enlarged, as far as max_pixels allows, where the model's card "
-              'says so: more hairlines, in 2.6 times the time', live=True)
+              'says so: more hairlines, in 2.7 times the time', live=True)
     mm_per_px: float = parameter(
         0.0, 'Millimetres of lining a pixel covers; 0: from camera_info and distance', low=0.0,
         high=1000.0, live=True)
