@@ -324,6 +324,24 @@ def test_lines_that_are_only_counted_take_the_main_lines_scale():
     assert np.array_equal(both.places_m, alone.places_m)
 
 
+@pytest.mark.parametrize('repeated', [0, 100, 200])
+@pytest.mark.parametrize('radius', [0.0, 2.0])
+def test_a_branch_that_stands_still_for_a_step_keeps_its_width(repeated, radius):
+    """Its first two points may be one; a way without length must not become one of 1e9."""
+    column, row = np.full(201, 150.0), np.linspace(30.0, 230.0, 201)
+    begin, end = max(repeated - 1, 0), min(repeated + 1, 200)
+    row[begin:end + 1] = row[repeated]
+    ours = Line(np.column_stack([column, row]), np.full(201, 4.0), np.ones(201, bool), 200.0, 0.5,
+                4.0, 0.1)
+    plain = replace(ours, points=np.column_stack([column, np.linspace(30.0, 230.0, 201)]))
+    lining, _ = see_lining(CAMERA, SIZE, LiningRules(tilt_ahead=0.5, radius_m=radius), range_m=1.2)
+    found, expected = in_millimetres([ours], lining), in_millimetres([plain], lining)
+    assert found.width_mean == pytest.approx(expected.width_mean, rel=0.01)
+    assert found.width_sigma == pytest.approx(expected.width_sigma, rel=0.05)
+    assert found.widths[0] == pytest.approx(expected.widths[0], rel=0.02)
+    assert found.area_factor == pytest.approx(expected.area_factor, rel=0.02)
+
+
 def case(kind: str, rng) -> tuple[float, float]:
     """Return errors of length and mean width over their sigmas, of one random crack.
 

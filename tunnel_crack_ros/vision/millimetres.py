@@ -214,5 +214,11 @@ def _directions(points: Points) -> Points:
     padded = np.concatenate([points[:1], points, points[-1:]])
     ways = padded[2:] - padded[:-2]
     sizes = np.hypot(ways[:, 0], ways[:, 1])
-    ways[sizes < 1e-9] = (1.0, 0.0)
-    return ways / np.maximum(sizes, 1e-9)[:, None]
+    moving = np.flatnonzero(sizes > 1e-9)
+    if not moving.size:
+        return np.tile([1.0, 0.0], (len(points), 1))
+    if moving.size < len(points):
+        # the first two points of a branch may be one: its way is that of the nearest that moves
+        nearest = moving[np.abs(np.arange(len(points))[:, None] - moving).argmin(axis=1)]
+        ways, sizes = ways[nearest], sizes[nearest]
+    return ways / sizes[:, None]
