@@ -342,6 +342,28 @@ def test_a_branch_that_stands_still_for_a_step_keeps_its_width(repeated, radius)
     assert found.area_factor == pytest.approx(expected.area_factor, rel=0.02)
 
 
+@given(st.integers(0, 2 ** 32 - 1))
+@settings(deadline=None, max_examples=40)
+def test_head_on_every_crack_of_any_map_is_its_pixels_times_the_scale(seed):
+    """Forks, crumbs and tangles too: what a pixel covers is the same all over the picture."""
+    rng = np.random.default_rng(seed)
+    confidence = np.zeros(SIZE[::-1], np.float32)
+    for _ in range(rng.integers(1, 8)):
+        course = np.cumsum(rng.normal(0.0, 25.0, (rng.integers(2, 9), 2)), axis=0)
+        course += rng.uniform(0.0, 1.0, 2) * SIZE
+        cv2.polylines(confidence, [course.round().astype(np.int32)], False,
+                      float(rng.uniform(0.5, 1.0)), int(rng.integers(1, 6)))
+    confidence = cv2.GaussianBlur(confidence, (0, 0), rng.uniform(0.3, 1.5))
+    mask = np.where(confidence >= 0.3, 255, 0).astype(np.uint8)
+    lining, _ = see_lining(CAMERA, SIZE, LiningRules(), range_m=1.2)
+    scale = 1200.0 / FOCAL
+    for crack in measure_cracks(Segmentation(confidence, mask, 0.3), lining):
+        assert crack.length_mm == pytest.approx(crack.length_px * scale, rel=1e-3)
+        if crack.resolved:
+            assert crack.width_mean_mm == pytest.approx(crack.width_mean_px * scale, rel=1e-3)
+        assert crack.area_mm2 == pytest.approx(crack.area_px * scale ** 2, rel=2e-2)
+
+
 def case(kind: str, rng) -> tuple[float, float]:
     """Return errors of length and mean width over their sigmas, of one random crack.
 
