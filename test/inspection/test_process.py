@@ -153,6 +153,23 @@ def test_lengths_in_the_tables_are_the_cracks(tmp_path):
     assert line['stamp'] == '1.000000002'
 
 
+@pytest.mark.parametrize(('mm_per_px', 'chosen'), [((0.5, 2.0), 1), ((math.nan, math.nan), 0),
+                                                   ((math.nan, 2.0), 1)])
+def test_the_longest_and_the_widest_are_found_by_mm_where_a_scale_is_known(mm_per_px, chosen):
+    """Of two cameras the one that stands farther off sees the larger crack smaller."""
+    records = []
+    for number, scale in enumerate(mm_per_px):
+        mask = np.zeros((60, 200), np.uint8)
+        cv2.line(mask, (10, 30), (180 - 60 * number, 30), 255, 9 - 4 * number)
+        seen = Scale(scale, source=ScaleSource.PARAMETER) if math.isfinite(scale) else Scale()
+        cracks = measure_cracks(Segmentation((mask / 255).astype(np.float32), mask, 0.5), seen)
+        records.append(FrameRecord(str(number), 'left', (1, 2), 'CRACK', 0.9, '',
+                                   FrameMeasures(cracks, seen)))
+    summary = summarise(records)
+    assert summary.longest is records[chosen].cracks[0]
+    assert summary.widest is records[chosen].cracks[0]
+
+
 class TornOff:
     """A recording that the user stops after its first frame."""
 

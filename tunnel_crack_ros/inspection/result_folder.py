@@ -130,15 +130,22 @@ class ResultFolder:
 
 
 def summarise(records: Sequence[FrameRecord]) -> Summary:
-    """Count and pick the longest and the widest crack."""
+    """Count and pick the longest and the widest crack, by mm where a scale is known."""
     cracks = [crack for record in records for crack in record.cracks]
     verdicts = [record.verdict for record in records]
     return Summary(
         len(records), verdicts.count(Label.CRACK.name), verdicts.count(Label.UNKNOWN.name),
         verdicts.count('UNREADABLE'), len(cracks),
-        max(cracks, key=lambda c: c.length_px, default=None),
-        max(cracks, key=lambda c: c.width_mean_px, default=None),
+        _largest(cracks, 'length'), _largest(cracks, 'width_mean'),
         dict(Counter(record.measures.note for record in records if record.measures.note)))
+
+
+def _largest(cracks: Sequence[Crack], measure: str) -> Crack | None:
+    """Pick by mm: a pixel of one camera may cover more of the lining than one of another."""
+    measured = [crack for crack in cracks if math.isfinite(getattr(crack, f'{measure}_mm'))]
+    unit = 'mm' if measured else 'px'
+    return max(measured or cracks, key=lambda crack: getattr(crack, f'{measure}_{unit}'),
+               default=None)
 
 
 def _crack_row(record: FrameRecord, crack: Crack) -> list[Any]:
