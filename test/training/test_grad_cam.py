@@ -3,12 +3,15 @@
 
 import numpy as np
 import pytest
+import torch
 
 from tunnel_crack_ros.bench.explain import measure_explain
 from tunnel_crack_ros.bench.explanation_trials import library_of, methods_of
 from tunnel_crack_ros.simulation import render_single
+from tunnel_crack_ros.training.grad_cam import torch_network
 from tunnel_crack_ros.vision import Model
-from tunnel_crack_ros.vision.model_folder import SEGMENTER
+from tunnel_crack_ros.vision.model_card import ModelCard
+from tunnel_crack_ros.vision.model_folder import find_card, SEGMENTER
 from tunnel_crack_ros.vision.score_cam import ScoreCam
 
 pytestmark = pytest.mark.training
@@ -39,6 +42,19 @@ def test_the_decoder_looks_at_what_is_marked(cam):
     marked = answer >= cam.model.card.threshold
     assert marked.any()
     assert values[marked].mean() > 3 * values[~marked].mean()
+
+
+def test_a_file_with_small_weights_becomes_the_network_that_it_holds():
+    """The weights of int8_weights are made by nodes, which onnx2torch does not look into."""
+    file = find_card('deeplabv3plus_resnet101_segmenter')
+    card = ModelCard.read(file)
+    assert card.precision == 'int8_weights'
+    frame = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), np.uint8)
+    network = torch_network(file, card, [])
+    with torch.inference_mode():
+        found = network(torch.from_numpy(frame))
+    found = found[0] if isinstance(found, (list, tuple)) else found
+    assert np.abs(found.numpy() - Model.load(file).run(frame)).max() < 1e-4
 
 
 def test_the_grad_cam_package_explains_the_same_network(cam):

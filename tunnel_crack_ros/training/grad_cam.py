@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from tunnel_crack_ros.evaluation.faithfulness import Maps, Method
+from tunnel_crack_ros.training.small_weights import restored
 from tunnel_crack_ros.vision.explain.graph_outputs import with_outputs
 from tunnel_crack_ros.vision.frame import RgbFrame
 from tunnel_crack_ros.vision.model import ModelError
@@ -32,7 +33,7 @@ def grad_cam(cam: ScoreCam, name: str) -> Method:
     """Return Grad-CAM of the same model as a method.
 
     :param cam: says which pixels f looks at.
-    :param name: of the segmenter, or path of its file; fp32.
+    :param name: of the segmenter, or path of its file; not int8.
     :raises ModelError: the graph cannot be turned into a network.
     """
     card_file = find_card(name)
@@ -68,7 +69,7 @@ def torch_network(card_file: Path, card: ModelCard, tensors: Sequence[str]) -> n
     """
     graph = with_outputs(card_file.with_name(card.file).read_bytes(), tensors)
     try:
-        network: nn.Module = convert(onnx.load_from_string(graph)).eval()
+        network: nn.Module = convert(restored(onnx.load_from_string(graph))).eval()
     except Exception as error:  # of several types, for operators it does not know
         raise ModelError(f'{card.name} ({card.precision}): cannot be turned into a PyTorch '
                          f'network: {error}') from error
