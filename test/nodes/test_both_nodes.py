@@ -59,7 +59,7 @@ class Chain:
     def __init__(self, bench, start, stamped, transport: str, cameras: tuple[str, ...]) -> None:
         self._stamped, self._transport = stamped, transport
         # frames are fed one after the other here: none may be overtaken
-        both = {'transport': transport, 'queue_depth': 10, 'cameras': list(cameras)}
+        both = {'transport': transport, 'queue_depth': 50, 'cameras': list(cameras)}
         self.classifier = start('classifier', wait='', **both)
         self.segmenter = start('segmenter', wait='', namespace=self.classifier.namespace, **both)
         topic, end = self.classifier.topic, '/compressed' * (transport == 'compressed')
