@@ -8,12 +8,8 @@ import pytest
 import torch
 
 from tunnel_crack_ros.evaluation.crack_dataset import DatasetError
-from tunnel_crack_ros.training.fit import (
-    most_of_each,
-    read_checkpoint,
-    rising_average,
-    train,
-)
+from tunnel_crack_ros.training.fit import read_checkpoint, rising_average, train
+from tunnel_crack_ros.training.licences import most_of_each
 from tunnel_crack_ros.training.recipes import PAPER, Recipe
 from tunnel_crack_ros.training.samples import SampleMix
 from tunnel_crack_ros.vision.model_card import ModelCard

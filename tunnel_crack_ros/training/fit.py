@@ -21,7 +21,7 @@ from tunnel_crack_ros.training.cell_head import CellHead
 from tunnel_crack_ros.training.clean_folder import clean_images
 from tunnel_crack_ros.training.deployed_weights import load_deployed
 from tunnel_crack_ros.training.distillation import Distillation, reduced, Teacher
-from tunnel_crack_ros.training.licences import images_by_source
+from tunnel_crack_ros.training.licences import images_by_source, most_of_each
 from tunnel_crack_ros.training.losses import cell_loss, CrackLoss, DiceLoss, FrameLoss
 from tunnel_crack_ros.training.mining import FalseAlarm, mine_false_alarms
 from tunnel_crack_ros.training.models import Architecture, architecture, Normalise
@@ -198,16 +198,6 @@ def data_of_start(path: Path) -> dict[str, int]:
     if path.suffix == '.onnx':
         return images_by_source(ModelCard.read(path.with_suffix('.yaml')))
     return dict(read_checkpoint(path).get('training_data', {}))
-
-
-def most_of_each(*counts: Mapping[str, int]) -> dict[str, int]:
-    """Join counts of images by source, names sorted.
-
-    A source in several of them counts with its largest number: a run that goes on from another
-    mostly sees the same pictures again.
-    """
-    names = sorted({name for each in counts for name in each})
-    return {name: max(each.get(name, 0) for each in counts) for name in names}
 
 
 def count_sources(images: list[CrackImage]) -> dict[str, int]:

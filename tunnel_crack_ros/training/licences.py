@@ -66,6 +66,16 @@ def images_by_source(card: ModelCard) -> dict[str, int]:
     return {each['name']: int(each['images']) for each in card.training_data}
 
 
+def most_of_each(*counts: Mapping[str, int]) -> dict[str, int]:
+    """Join counts of images by source, names sorted.
+
+    A source in several of them counts with its largest number: a run that goes on from another
+    mostly sees the same pictures again.
+    """
+    names = sorted({name for each in counts for name in each})
+    return {name: max(each.get(name, 0) for each in counts) for name in names}
+
+
 def licence_class(licence: str) -> str:
     """Return the class, a key of ALLOWS, of a licence as LICENCES writes it."""
     return next((kind for start, kind in _CLASSES.items() if licence.startswith(start)),
