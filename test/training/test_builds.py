@@ -15,8 +15,10 @@ from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset
 from tunnel_crack_ros.simulation import render_single
 from tunnel_crack_ros.training import builds as builds_module
 from tunnel_crack_ros.training.builds import export_builds, images_of_run
+from tunnel_crack_ros.training.checkpoint import read_checkpoint
+from tunnel_crack_ros.training.checkpoint_model import CheckpointModel
 from tunnel_crack_ros.training.export import write_graph
-from tunnel_crack_ros.training.fit import read_checkpoint, train
+from tunnel_crack_ros.training.fit import train
 from tunnel_crack_ros.training.models import ARCHITECTURES, Normalise
 from tunnel_crack_ros.training.onnx_network import OnnxNetwork, SegmenterNetwork
 from tunnel_crack_ros.training.quantise import quantise
@@ -215,6 +217,22 @@ def test_calibration_and_scores_use_other_images(checkpoint, drawn_cracks):
     assert {image.stem for image in training}.isdisjoint(image.stem for image in validating)
     assert len(training) + len(validating) == 12
     assert sum(state['training_data'].values()) == len(training)
+
+
+def test_a_classifier_is_deployed_at_the_size_it_was_trained_at_or_another(
+        drawn_cracks, tmp_path):
+    best = train(CLASSIFIER, drawn_cracks, tmp_path, pretrained=False, recipe=replace(
+        SHORT, epochs=1, samples_per_epoch=8, input_side=96))
+    assert CheckpointModel.load_checkpoint(best).card.input_size == (96, 96)
+    for side, expected in ((0, 96), (128, 128)):
+        made, = export_builds(best, tmp_path / str(side), drawn_cracks, ['fp32'],
+                              input_side=side)
+        model = Model.load(made.model)
+        assert model.card.input_size == (expected, expected)
+        assert CrackClassifier(model).classify([np.full((100, 140, 3), 90, np.uint8)])
+    result = CliRunner().invoke(app, ['export', str(best), '--input-side', '100'])
+    assert result.exit_code == 1
+    assert 'an input side of 100 px; expected a multiple of 32' in result.output
 
 
 def test_simulated_frames_of_the_run_are_found_again(drawn_cracks, tmp_path):

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from tunnel_crack_ros.training.checkpoint import read_checkpoint
 from tunnel_crack_ros.training.deployed_weights import load_deployed
 from tunnel_crack_ros.training.export import compare, export
-from tunnel_crack_ros.training.fit import read_checkpoint, train
+from tunnel_crack_ros.training.fit import train
 from tunnel_crack_ros.training.models import architecture
 from tunnel_crack_ros.training.recipes import OURS
 from tunnel_crack_ros.vision.model_folder import CLASSIFIER, find_card, SEGMENTER

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from tunnel_crack_ros.training.checkpoint import read_checkpoint
 from tunnel_crack_ros.training.deployed_weights import load_deployed
 from tunnel_crack_ros.training.distillation import answer_loss, Distillation, reduced, Teacher
 from tunnel_crack_ros.training.export import export
-from tunnel_crack_ros.training.fit import read_checkpoint, train
+from tunnel_crack_ros.training.fit import train
 from tunnel_crack_ros.training.models import architecture, Normalise
 from tunnel_crack_ros.training.recipes import OURS
 from tunnel_crack_ros.vision.model import ModelError

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from tunnel_crack_ros.evaluation.crack_dataset import DatasetError
-from tunnel_crack_ros.training.fit import read_checkpoint, rising_average, train
+from tunnel_crack_ros.training.checkpoint import read_checkpoint
+from tunnel_crack_ros.training.fit import rising_average, train
 from tunnel_crack_ros.training.licences import most_of_each
 from tunnel_crack_ros.training.recipes import PAPER, Recipe
 from tunnel_crack_ros.training.samples import SampleMix

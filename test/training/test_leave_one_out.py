@@ -4,7 +4,7 @@
 import pytest
 
 from tunnel_crack_ros.evaluation.crack_dataset import DatasetError
-from tunnel_crack_ros.training.fit import read_checkpoint
+from tunnel_crack_ros.training.checkpoint import read_checkpoint
 from tunnel_crack_ros.training.leave_one_out import ALL, leave_one_out
 
 pytestmark = pytest.mark.training

@@ -37,6 +37,23 @@ def test_an_unknown_network_is_refused_with_the_known_ones():
         architecture('alexnet')
 
 
+@pytest.mark.parametrize(('name', 'side', 'complaint'), [
+    ('unet_efficientnet_lite0_segmenter', 320, 'takes frames of any size'),
+    ('densenet169_classifier', 300, '300 px; expected a multiple of 32 from 64 on'),
+    ('densenet169_classifier', 32, '32 px; expected a multiple of 32 from 64 on'),
+    ('vit_b16_classifier', 320, 'takes 224 px a side only, not 320'),
+])
+def test_an_input_that_a_network_cannot_take_is_refused(name, side, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        architecture(name, side)
+
+
+def test_a_classifier_takes_another_input():
+    assert architecture('densenet169_classifier', 320).input_size == (320, 320)
+    assert architecture('densenet169_classifier').input_size == (224, 224)
+    assert architecture('vit_b16_classifier', 224).input_size == (224, 224)
+
+
 def test_a_full_size_skip_starts_as_if_it_were_not_there():
     """Weights trained without it keep their answers; then it has a say."""
     torch.manual_seed(0)

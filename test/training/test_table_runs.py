@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tunnel_crack_ros.training.fit import read_checkpoint
+from tunnel_crack_ros.training.checkpoint import read_checkpoint
 from tunnel_crack_ros.training.recipes import Recipe
 from tunnel_crack_ros.training.samples import SampleMix
 from tunnel_crack_ros.training.table_runs import finished_scores, Line, run_lines, Watch

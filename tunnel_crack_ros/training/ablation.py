@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from tunnel_crack_ros.training.fit import read_checkpoint, split_images
+from tunnel_crack_ros.training.checkpoint import read_checkpoint
+from tunnel_crack_ros.training.fit import split_images
 from tunnel_crack_ros.training.models import architecture
 from tunnel_crack_ros.training.recipes import OURS, Recipe
 from tunnel_crack_ros.training.samples import SampleMix

@@ -16,9 +16,10 @@ import onnx
 import torch
 
 from tunnel_crack_ros.evaluation.crack_dataset import CrackImage
+from tunnel_crack_ros.training.checkpoint import plan_of, read_checkpoint
 from tunnel_crack_ros.training.export import export, plain_metrics, write_card
-from tunnel_crack_ros.training.fit import read_checkpoint, split_images
-from tunnel_crack_ros.training.models import Architecture, architecture
+from tunnel_crack_ros.training.fit import split_images
+from tunnel_crack_ros.training.models import Architecture
 from tunnel_crack_ros.training.onnx_network import OnnxNetwork, SegmenterNetwork
 from tunnel_crack_ros.training.quantise import quantise
 from tunnel_crack_ros.training.recipes import OURS
@@ -57,7 +58,7 @@ class Build:
 
 def export_builds(checkpoint: Path, out: Path, data: Path, precisions: Sequence[str], *,
                   without_crack: Sequence[Path] = (), half_scale: bool = False,
-                  enlarge: float = 1.0,
+                  enlarge: float = 1.0, input_side: int = 0,
                   progress: Callable[[int, int], None] | None = None) -> list[Build]:
     """Write a checkpoint as `<model>.onnx` (fp32), `<model>_int8.onnx` and so on, with cards.
 
@@ -78,9 +79,12 @@ def export_builds(checkpoint: Path, out: Path, data: Path, precisions: Sequence[
     :param without_crack: the folders of photographs without crack that the run was given.
     :param half_scale: segmenters: see the card, as of the next.
     :param enlarge: factor; 1: frames are not seen enlarged.
+    :param input_side: classifiers: see frames at this many px a side; 0: as in training. A network
+        trained on views of parts of a frame does best at more (Touvron et al., *Fixing the
+        train-test resolution discrepancy*, 2019).
     :param progress: told builds scored and builds in all.
     :return: one entry for each of `precisions`, in their order.
-    :raises ValueError: an unknown precision, or no such checkpoint.
+    :raises ValueError: an unknown precision, no such checkpoint, or it cannot take such an input.
     :raises DatasetError: the data cannot be read.
     :raises ExportError: the fp32 graph does not do what the network does.
     """
@@ -89,7 +93,7 @@ def export_builds(checkpoint: Path, out: Path, data: Path, precisions: Sequence[
         raise ValueError(f"unknown build '{', '.join(unknown)}'; expected some of "
                          f"{', '.join(PRECISIONS)}")
     state = read_checkpoint(checkpoint)
-    plan = architecture(state['model'])
+    plan = plan_of(state, input_side)
     training, validating = images_of_run(state, data, checkpoint.parent, without_crack)
     metric, limit = _LIMITS[plan.task]
     order = [name for name in PRECISIONS if name == 'fp32' or name in precisions]
@@ -97,7 +101,7 @@ def export_builds(checkpoint: Path, out: Path, data: Path, precisions: Sequence[
     with tempfile.TemporaryDirectory() as folder:
         frames = validating[::max(1, len(validating) // _COMPARED_FRAMES)][:_COMPARED_FRAMES]
         fp32 = export(checkpoint, Path(folder), frames=frames, half_scale=half_scale,
-                      enlarge=enlarge)
+                      enlarge=enlarge, input_side=input_side)
         card = ModelCard.read(fp32.card)
         reference: float = 0.0
         point: Validation | None = None
@@ -145,7 +149,7 @@ def images_of_run(state: dict[str, Any], data: Path, folder: Path,
     """
     rendered = len(list((folder / 'simulated' / 'masks').glob('*.png')))
     simulated = rendered if 'simulated' in state['training_data'] else 0
-    recipe = replace(OURS[architecture(state['model']).task], source_weights=_weights(state))
+    recipe = replace(OURS[plan_of(state).task], source_weights=_weights(state))
     return split_images(data, recipe, simulated, without_crack, folder)
 
 

@@ -11,10 +11,9 @@ import numpy.typing as npt
 import torch
 
 from tunnel_crack_ros import __version__
+from tunnel_crack_ros.training.checkpoint import plan_of, read_checkpoint
 from tunnel_crack_ros.training.export import Deployed
-from tunnel_crack_ros.training.fit import read_checkpoint
 from tunnel_crack_ros.training.licences import training_data
-from tunnel_crack_ros.training.models import architecture
 from tunnel_crack_ros.training.validation import Validation
 from tunnel_crack_ros.vision import Model, ModelCard, ModelError
 from tunnel_crack_ros.vision.model_card import sha256_of
@@ -47,7 +46,7 @@ class CheckpointModel(Model):
             if 'network' not in state or 'validation' not in state:
                 raise ModelError(f'{path}: holds no validated weights; expected a .best.pt that '
                                  '`train` wrote')
-            plan = architecture(state['model'])
+            plan = plan_of(state)
             network = plan.build(False)
             network.load_state_dict(state['network'])
         except ModelError:

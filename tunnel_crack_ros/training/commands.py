@@ -28,6 +28,9 @@ LearningRate = Annotated[float | None, typer.Option(
     min=1e-6, max=1.0, help="Default: the recipe's.")]
 Seed = Annotated[int, typer.Option(help='The same seed gives the same run.')]
 Simulated = Annotated[int, typer.Option(min=0, help='Frames of simulated linings to mix in.')]
+InputSide = Annotated[int, typer.Option(
+    min=0, help='Classifiers see frames at this many px a side; 0: as the network, or its '
+                'training, does.')]
 # and of those that train every line of a table
 Epochs = Annotated[int, typer.Option(min=1)]
 Samples = Annotated[int, typer.Option(min=8, help='An epoch.')]
@@ -65,6 +68,7 @@ def train(
         batch: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
         crop: Annotated[int | None, typer.Option(
             min=64, help="Of segmenters, px; default: the recipe's.")] = None,
+        input_side: InputSide = 0,
         source: Annotated[list[str] | None, typer.Option(
             help='Draw from this source only; again for another. Default: all of the recipe.')] =
         None,
@@ -88,7 +92,8 @@ def train(
                          samples_per_epoch=samples or chosen.samples_per_epoch,
                          learning_rate=learning_rate or chosen.learning_rate,
                          batch_size=batch or chosen.batch_size,
-                         crop_side=crop or chosen.crop_side)
+                         crop_side=crop or chosen.crop_side,
+                         input_side=input_side or chosen.input_side)
         with progress_bars() as bars:
             steps = moving_bar(bars, 'Training', 'steps')
             best = fit(model, data, out, recipe=chosen, simulated=simulated,
@@ -189,7 +194,7 @@ def export(
         enlarge: Annotated[float, typer.Option(
             min=1.0, max=4.0,
             help='Segmenters: frames are also seen enlarged by this, for hairlines.')] = 1.0,
-        ) -> None:
+        input_side: InputSide = 0) -> None:
     """Write a trained network as ONNX with its card (needs `make setup-training`)."""
     with one_line_errors():
         precisions = [name.strip() for name in builds.split(',') if name.strip()]
@@ -198,7 +203,8 @@ def export(
             if precisions != ['fp32']:
                 raise ValueError(f"builds '{builds}' must be calibrated and scored: give the data "
                                  'of the training with --data')
-            made = write(checkpoint, out, half_scale=half_scale, enlarge=enlarge)
+            made = write(checkpoint, out, half_scale=half_scale, enlarge=enlarge,
+                         input_side=input_side)
             print(f'{made.model}  {made.card}  largest difference from PyTorch '
                   f'{made.max_difference:.1e}, on noise; metrics are those of the training')
             return
@@ -206,7 +212,8 @@ def export(
         with progress_bars() as bars:
             done = export_builds(checkpoint, out, data, precisions,
                                  without_crack=without_crack or (), half_scale=half_scale,
-                                 enlarge=enlarge, progress=moving_bar(bars, 'Exporting', 'builds'))
+                                 enlarge=enlarge, input_side=input_side,
+                                 progress=moving_bar(bars, 'Exporting', 'builds'))
     print_table(('build', 'MB', 'score', 'lost', 'written'), [
         [build.name, f'{build.megabytes:.1f}', f'{build.metric} {build.value:.4f}',
          f'{build.lost:.4f}', '' if build.refused else str(build.model)] for build in done])

@@ -15,7 +15,7 @@ import torch
 
 from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset, DatasetError
 from tunnel_crack_ros.evaluation.evaluate import evaluate
-from tunnel_crack_ros.training.fit import read_checkpoint
+from tunnel_crack_ros.training.checkpoint import read_checkpoint
 from tunnel_crack_ros.training.models import architecture
 from tunnel_crack_ros.training.recipes import OURS, Recipe
 from tunnel_crack_ros.training.samples import SampleMix

@@ -18,9 +18,9 @@ from torch import nn
 
 from tunnel_crack_ros import __version__
 from tunnel_crack_ros.evaluation.crack_dataset import CrackImage
-from tunnel_crack_ros.training.fit import read_checkpoint
+from tunnel_crack_ros.training.checkpoint import plan_of, read_checkpoint
 from tunnel_crack_ros.training.licences import licence_summary, training_data
-from tunnel_crack_ros.training.models import Architecture, architecture, Normalise, Tap
+from tunnel_crack_ros.training.models import Architecture, Normalise, Tap
 from tunnel_crack_ros.training.same_padding import freeze_same_padding
 from tunnel_crack_ros.training.samples import fit
 from tunnel_crack_ros.training.validation import Metric, Validation
@@ -81,7 +81,7 @@ class Deployed(nn.Module):
 
 
 def export(checkpoint: Path, out: Path, *, frames: Sequence[CrackImage] = (),
-           half_scale: bool = False, enlarge: float = 1.0) -> Exported:
+           half_scale: bool = False, enlarge: float = 1.0, input_side: int = 0) -> Exported:
     """Write `<model>.onnx` and `<model>.yaml`.
 
     :param checkpoint: a `.best.pt` of `fit.train`.
@@ -89,12 +89,14 @@ def export(checkpoint: Path, out: Path, *, frames: Sequence[CrackImage] = (),
     :param frames: photographs on which the graph is compared with PyTorch, besides noise.
     :param half_scale: segmenters: have frames seen at half their size too, see the card.
     :param enlarge: segmenters: have frames seen enlarged by this factor too; 1: not.
-    :raises ValueError: no such checkpoint.
+    :param input_side: classifiers: see frames at this many px a side; 0: as in training. The
+        card's threshold and metrics still are the training's; `builds` finds new ones.
+    :raises ValueError: no such checkpoint, or it cannot take such an input.
     :raises ExportError: the graph's probabilities differ by more than 0.001.
     """
     state = read_checkpoint(checkpoint)
     name = state['model']
-    plan = architecture(name)
+    plan = plan_of(state, input_side)
     network = plan.build(False)
     network.load_state_dict(state['network'])
     network.eval()

@@ -18,10 +18,15 @@ from torch.utils.data import DataLoader
 
 from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset, CrackImage
 from tunnel_crack_ros.training.cell_head import CellHead
+from tunnel_crack_ros.training.checkpoint import (
+    data_of_start,
+    read_checkpoint,
+    write_checkpoint,
+)
 from tunnel_crack_ros.training.clean_folder import clean_images
 from tunnel_crack_ros.training.deployed_weights import load_deployed
 from tunnel_crack_ros.training.distillation import Distillation, reduced, Teacher
-from tunnel_crack_ros.training.licences import images_by_source, most_of_each
+from tunnel_crack_ros.training.licences import most_of_each
 from tunnel_crack_ros.training.losses import cell_loss, CrackLoss, DiceLoss, FrameLoss
 from tunnel_crack_ros.training.mining import FalseAlarm, mine_false_alarms
 from tunnel_crack_ros.training.models import Architecture, architecture, Normalise
@@ -36,7 +41,6 @@ from tunnel_crack_ros.training.validation import (
 )
 from tunnel_crack_ros.training.warm_start import start_network
 from tunnel_crack_ros.training.whole_frames import WholeFrames
-from tunnel_crack_ros.vision.model_card import ModelCard
 
 _OWN_CLEAN_WEIGHT = 3.0     # as often as the most drawn sources of the recipes
 _CALIBRATION_SAMPLES = 32   # whose statistics a deployed model's normalisations start from
@@ -90,10 +94,11 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
     :return: path of `<model>.best.pt`.
     :raises DatasetError: the data cannot be read.
     :raises ModelError: the teacher cannot be loaded.
-    :raises ValueError: unknown model, or a checkpoint of another run.
+    :raises ValueError: unknown model, one that cannot take the recipe's input, or a checkpoint
+        of another run.
     """
-    plan = architecture(model)
-    recipe = recipe or OURS[plan.task]
+    recipe = recipe or OURS[architecture(model).task]
+    plan = architecture(model, recipe.input_side)
     recipe = replace(recipe, source_weights=dict(recipe.source_weights) | {
         folder.resolve().name: _OWN_CLEAN_WEIGHT for folder in without_crack})
     out.mkdir(parents=True, exist_ok=True)
@@ -143,12 +148,13 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
         is_best = score > best_score
         if validation is not None and is_best:
             best_score = score
-            _save({'model': model, 'network': run.average.module.state_dict(),
-                   'validation': validation.to_dict(), 'training_data': training_data,
-                   'teacher': taught_by.identity if taught_by else '',
-                   'recipe': _plain(recipe), 'seed': seed, 'epoch': number + 1}, best)
-        _save({'model': model, 'run': run.state_dict(), 'epoch': number + 1,
-               'best_score': best_score}, last)
+            write_checkpoint({
+                'model': model, 'network': run.average.module.state_dict(),
+                'validation': validation.to_dict(), 'training_data': training_data,
+                'teacher': taught_by.identity if taught_by else '',
+                'recipe': _plain(recipe), 'seed': seed, 'epoch': number + 1}, best)
+        write_checkpoint({'model': model, 'run': run.state_dict(), 'epoch': number + 1,
+                          'best_score': best_score}, last)
         epoch = Epoch(number + 1, recipe.epochs, sum(losses) / len(losses),
                       time.monotonic() - start, validation, is_best)
         _write_curve(out / f'{model}.curves.csv', epoch)
@@ -167,37 +173,6 @@ def _start(network: nn.Module, model: str, path: Path,
     count = min(len(samples), _CALIBRATION_SAMPLES)
     load_deployed(network, model, path,
                   torch.stack([samples[number][0] for number in range(count)]))
-
-
-def read_checkpoint(path: Path, model: str | None = None) -> dict[str, Any]:
-    """Read a `.best.pt` or `.last.pt`.
-
-    :param model: the name that it must carry.
-    :raises ValueError: no such file, or a checkpoint of another model.
-    """
-    if not path.is_file():
-        raise ValueError(f'{path}: no such checkpoint')
-    state: dict[str, Any] = torch.load(path, map_location='cpu', weights_only=True)
-    if model is not None and state.get('model') != model:
-        raise ValueError(f"{path} is a checkpoint of {state.get('model')}; expected {model}")
-    return state
-
-
-def _save(state: dict[str, Any], path: Path) -> None:
-    # whoever stops the run while it writes keeps the checkpoint before
-    unfinished = path.with_suffix('.unfinished')
-    torch.save(state, unfinished)
-    unfinished.replace(path)
-
-
-def data_of_start(path: Path) -> dict[str, int]:
-    """Read what a checkpoint or a deployed model was trained on: images by source.
-
-    :param path: `.best.pt`, or `.onnx` with its card beside it.
-    """
-    if path.suffix == '.onnx':
-        return images_by_source(ModelCard.read(path.with_suffix('.yaml')))
-    return dict(read_checkpoint(path).get('training_data', {}))
 
 
 def count_sources(images: list[CrackImage]) -> dict[str, int]:

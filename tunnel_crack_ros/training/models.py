@@ -7,7 +7,7 @@ Adding one is one line in `ARCHITECTURES`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import segmentation_models_pytorch as smp
@@ -37,6 +37,7 @@ class Architecture:
     build: Callable[[bool], nn.Module]      # argument: start from ImageNet weights
     input_size: tuple[int, int]             # width, height
     taps: Mapping[str, Tap] = field(default_factory=dict)
+    one_size: bool = False                  # takes no other input size
 
 
 class Normalise(nn.Module):
@@ -51,14 +52,26 @@ class Normalise(nn.Module):
         return (image.permute(0, 3, 1, 2).float() - self.MEAN) / self.STD
 
 
-def architecture(name: str) -> Architecture:
+def architecture(name: str, input_side: int = 0) -> Architecture:
     """Look a network up.
 
-    :raises ValueError: no network of that name.
+    :param input_side: classifiers: of the square input instead of the network's own, px; 0: its
+        own.
+    :raises ValueError: no network of that name, or one that cannot take such an input.
     """
     if name not in ARCHITECTURES:
         raise ValueError(f"unknown model '{name}'; expected one of {', '.join(ARCHITECTURES)}")
-    return ARCHITECTURES[name]
+    plan = ARCHITECTURES[name]
+    if not input_side:
+        return plan
+    if plan.task != 'classifier':
+        raise ValueError(f'{name} takes frames of any size; an input side is for classifiers')
+    if input_side % 32 or input_side < 64:
+        raise ValueError(f'an input side of {input_side} px; expected a multiple of 32 from 64 on')
+    size = (input_side, input_side)
+    if plan.one_size and size != plan.input_size:
+        raise ValueError(f'{name} takes {plan.input_size[0]} px a side only, not {input_side}')
+    return replace(plan, input_size=size)
 
 
 def _lite_classifier(size: int) -> Callable[[bool], nn.Module]:
@@ -197,7 +210,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         'Swin Transformer, tiny', 'classifier', _classifier(torchvision.models.swin_t), _SQUARE),
     'vit_b16_classifier': Architecture(
         'Vision Transformer, base, 16', 'classifier', _classifier(torchvision.models.vit_b_16),
-        _SQUARE),
+        _SQUARE, one_size=True),
     # the paper's Table 3
     'deeplabv3plus_resnet101_segmenter': Architecture(
         'DeepLabV3+ with ResNet-101', 'segmenter',

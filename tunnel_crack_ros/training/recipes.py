@@ -45,6 +45,7 @@ class Recipe:
     best_by: str = 'score'          # on validation; or loss
     average_decay: float = 0.99     # of the moving average that is kept, less at first; 0: none
     crop_side: int = 256            # segmenters, px
+    input_side: int = 0             # classifiers, px; 0: the network's own
     validate_every: int = 1         # epochs
 
 

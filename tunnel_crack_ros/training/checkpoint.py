@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files of a training run: `<model>.best.pt` and `<model>.last.pt`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tunnel_crack_ros.training.licences import images_by_source
+from tunnel_crack_ros.training.models import Architecture, architecture
+from tunnel_crack_ros.vision.model_card import ModelCard
+
+
+def read_checkpoint(path: Path, model: str | None = None) -> dict[str, Any]:
+    """Read a `.best.pt` or `.last.pt`.
+
+    :param model: the name that it must carry.
+    :raises ValueError: no such file, or a checkpoint of another model.
+    """
+    if not path.is_file():
+        raise ValueError(f'{path}: no such checkpoint')
+    state: dict[str, Any] = torch.load(path, map_location='cpu', weights_only=True)
+    if model is not None and state.get('model') != model:
+        raise ValueError(f"{path} is a checkpoint of {state.get('model')}; expected {model}")
+    return state
+
+
+def plan_of(state: Mapping[str, Any], input_side: int = 0) -> Architecture:
+    """Look up the network of a checkpoint, with the input size that it was trained at.
+
+    :param state: a `.best.pt`.
+    :param input_side: classifiers: of the input, px, instead; 0: as trained.
+    :raises ValueError: a network that cannot take such an input.
+    """
+    trained_at: int = state.get('recipe', {}).get('input_side', 0)
+    return architecture(state['model'], input_side or trained_at)
+
+
+def write_checkpoint(state: dict[str, Any], path: Path) -> None:
+    """Write one, whole or not at all."""
+    # whoever stops the run while it writes keeps the checkpoint before
+    unfinished = path.with_suffix('.unfinished')
+    torch.save(state, unfinished)
+    unfinished.replace(path)
+
+
+def data_of_start(path: Path) -> dict[str, int]:
+    """Read what a checkpoint or a deployed model was trained on: images by source.
+
+    :param path: `.best.pt`, or `.onnx` with its card beside it.
+    """
+    if path.suffix == '.onnx':
+        return images_by_source(ModelCard.read(path.with_suffix('.yaml')))
+    return dict(read_checkpoint(path).get('training_data', {}))
