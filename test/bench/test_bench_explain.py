@@ -4,12 +4,13 @@
 import json
 import sys
 
+import cv2
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from tunnel_crack_ros.bench.explain import measure_explain
-from tunnel_crack_ros.bench.explanation_trials import library_of
+from tunnel_crack_ros.bench.explanation_trials import around_crack, library_of
 from tunnel_crack_ros.cli import app
 from tunnel_crack_ros.explanation_sheet import draw_sheet
 from tunnel_crack_ros.simulation import render_single
@@ -58,6 +59,31 @@ def test_whoever_has_no_grad_cam_package_is_told(tmp_path, monkeypatch):
 def test_a_folder_without_pictures_is_one_line_and_exit_code_1(tmp_path):
     result = CliRunner().invoke(app, ['bench', 'explain', '--data', str(tmp_path)])
     assert result.exit_code == 1
+
+
+@pytest.mark.parametrize(('row', 'width', 'left'), [
+    (5, 120, 40), (60, 120, 40), (95, 120, 100), (60, 20, 20),
+])
+def test_a_crop_is_around_the_crack_and_within_the_picture(row, width, left):
+    """At a border it is moved inwards, and a narrow picture keeps its width."""
+    frame, label = np.zeros((100, width, 3), np.uint8), np.zeros((100, width), bool)
+    label[row, left - 17:left - 3] = True
+    frame[label] = 255
+    cut = around_crack(frame, label, 40)
+    assert cut.shape == (40, min(width, 40), 3)
+    assert cut.any(axis=2).sum() == label.sum()
+
+
+def test_photographs_are_cut_for_networks_of_many_channels(tmp_path):
+    shot = render_single(3, (320, 240), 1.0, True)
+    for kind, picture in (('images', shot.rgb[:, :, ::-1]), ('masks', shot.mask)):
+        (tmp_path / kind).mkdir()
+        cv2.imwrite(str(tmp_path / kind / 'one.png'), picture)
+    result = CliRunner().invoke(app, [
+        'bench', 'explain', '--data', str(tmp_path), '--crop', '128', '--layers', 'decoder',
+        '--json', str(tmp_path / 'found.json')])
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / 'found.json').read_text())['images'] == 1
 
 
 def test_a_square_frame_is_compared_at_the_size_that_the_network_sees():

@@ -134,17 +134,21 @@ def bench_explain(
             ] = None,
         split: Annotated[str, typer.Option(help='train, val or test.')] = 'val',
         images: Annotated[int, typer.Option(min=1, help='Cracked pictures to explain.')] = 20,
+        crop: Annotated[int, typer.Option(
+            min=0, help='Of photographs, only a square of this side around the crack, px, for '
+                        'networks of many channels; 0: whole ones.')] = 0,
         layers: Annotated[str, typer.Option(
             help='Names with commas between; default: layer2,layer4,decoder.')] = '',
         segmenter: SegmenterName = '',
         json_file: JsonFile = None) -> None:
     """Compare fast Score-CAM with exact, exact with its equations and the grad-cam package."""
     with one_line_errors():
-        import numpy as np
-
         from tunnel_crack_ros.bench.explain import measure_explain
-        from tunnel_crack_ros.bench.explanation_trials import library_of
-        from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset
+        from tunnel_crack_ros.bench.explanation_trials import (
+            around_crack,
+            cracked_pictures,
+            library_of,
+        )
         from tunnel_crack_ros.explanation_sheet import layers_of
         from tunnel_crack_ros.simulation import render_single
         from tunnel_crack_ros.vision import Model
@@ -152,10 +156,8 @@ def bench_explain(
         if data is None:
             frames = [render_single(seed, (512, 384), 1.0, True).rgb for seed in range(images)]
         else:
-            cracked = [image for image in CrackDataset.read(data).select(split).images
-                       if image.has_crack]
-            places = np.linspace(0, len(cracked) - 1, min(images, len(cracked))).astype(int)
-            frames = [np.ascontiguousarray(cracked[place].read_image()) for place in places]
+            frames = [around_crack(frame, label, crop) if crop else frame for _, frame, label in
+                      cracked_pictures(data, split, (), images)]
         name = segmenter or SEGMENTER
         library, missing = library_of(name)
         with progress_bars() as bars:

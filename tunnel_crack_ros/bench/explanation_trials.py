@@ -30,11 +30,11 @@ def cracked_pictures(data: Path, split: str, sources: Sequence[str] | None, coun
                      ) -> list[tuple[str, RgbFrame, npt.NDArray[np.bool_]]]:
     """Return some cracked pictures, evenly from all there are: name, frame, label.
 
-    :param sources: None: all but asphalt.
+    :param sources: None: all but asphalt; empty: all.
     :raises DatasetError: none is there.
     """
     chosen = CrackDataset.read(data).select(split, sources or None,
-                                            () if sources else ('asphalt_',))
+                                            ('asphalt_',) if sources is None else ())
     cracked = [image for image in chosen.images if image.has_crack]
     if not cracked:
         raise DatasetError(f'{data}: no image with a crack in split {split}')
@@ -44,6 +44,19 @@ def cracked_pictures(data: Path, split: str, sources: Sequence[str] | None, coun
         pictures.append((f'{cracked[place].source}/{cracked[place].stem}',
                          np.ascontiguousarray(frame), label))
     return pictures
+
+
+def around_crack(frame: RgbFrame, label: npt.NDArray[np.bool_], side: int) -> RgbFrame:
+    """Cut a square out of a picture, around the crack pixel nearest to the crack's middle.
+
+    :param label: bool, H x W, some of it True.
+    :param side: px; a shorter side of the picture is kept whole.
+    """
+    points = np.argwhere(label)
+    middle = points[np.abs(points - np.median(points, axis=0)).sum(axis=1).argmin()]
+    top, left = (min(max(int(at) - side // 2, 0), max(length - side, 0))
+                 for at, length in zip(middle, label.shape))
+    return np.ascontiguousarray(frame[top:top + side, left:left + side])
 
 
 def methods_of(names: str, cam: ScoreCam, model: str) -> dict[str, Method]:
