@@ -174,13 +174,17 @@ def _make(precision: str, model: onnx.ModelProto, card: ModelCard, plan: Archite
         return store_fp16(model)
     if precision == 'int8_weights':
         return store_int8(model)
-    pictures = _calibration(plan, training, _weights(state))
-    return quantise(model, pictures, list(card.taps.values()))
+    return quantise(model, calibration_pictures(plan, training, state), list(card.taps.values()))
 
 
-def _calibration(plan: Architecture, training: list[CrackImage],
-                 weights: dict[str, float]) -> list[npt.NDArray[np.uint8]]:
-    """Draw training samples: uint8, H x W x 3, RGB, of the network's size."""
+def calibration_pictures(plan: Architecture, training: list[CrackImage],
+                         state: dict[str, Any]) -> list[npt.NDArray[np.uint8]]:
+    """Draw training samples of a run: uint8, H x W x 3, RGB, of the network's size.
+
+    :param training: what the run trained on.
+    :param state: its checkpoint.
+    """
+    weights = _weights(state)
     samples: CropSamples | FrameSamples
     if plan.task == 'segmenter':
         samples = CropSamples(training, weights, CALIBRATION_IMAGES, 0, min(plan.input_size))

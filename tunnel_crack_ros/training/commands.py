@@ -177,6 +177,22 @@ def leave_one_out(
 
 
 @training.command()
+def average(
+        checkpoint: Annotated[Path, typer.Argument(help='A .best.pt of `train`.')],
+        deployed: Annotated[Path, typer.Argument(
+            help='The deployed .onnx that it started from.')],
+        data: Annotated[Path, typer.Option(help='The data of the training.')],
+        out: Annotated[Path, typer.Option(help='Folder for the checkpoint.')] = Path('runs/mean'),
+        share: Annotated[float, typer.Option(
+            min=0.0, max=1.0, help="Of the checkpoint's weights in the mean.")] = 0.5) -> None:
+    """Write the mean of a network and its start: what it learned, less forgotten."""
+    with one_line_errors():
+        from tunnel_crack_ros.training.weight_mean import write_mean
+        path = write_mean(checkpoint, deployed, data, out, share)
+    print(f'{path}: now `tunnel_crack export {path} --data {data}`')
+
+
+@training.command()
 def export(
         checkpoint: Annotated[Path, typer.Argument(help='A .best.pt of `train`.')],
         out: Annotated[Path, typer.Option(help='Folder for the .onnx and its card.')] =

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from tunnel_crack_ros.training.samples import SampleMix
 
 # How often a source is drawn, relative. Thin, careful labels count more than k11's, whose lines
-# are 2 to 5 times too thick; brick, tile and asphalt only lend variety. The simulator's frames
-# are the only ones with segment joints and bolt pockets.
+# are 2 to 5 times too thick; brick, tile and asphalt only lend variety, asphalt_crack500_150 the
+# wide cracks: without it networks draw their rims only. The simulator's frames are the only ones
+# with segment joints and bolt pockets.
 # asphalt_cfd118 is for non-commercial research only: 0 leaves it out.
 CLASSIFIER_SOURCES: Mapping[str, float] = {
     'uav75': 1.5, 'uavcrack_cc0': 2.0, 'web_concrete24': 1.0, 'k11_rissbilder': 2.0,
@@ -18,9 +19,9 @@ CLASSIFIER_SOURCES: Mapping[str, float] = {
     'simulated': 2.5, 'asphalt_cfd118': 0.0, 'asphalt_sut60': 0.0, 'asphalt_crack500_150': 0.0,
 }
 SEGMENTER_SOURCES: Mapping[str, float] = {
-    'uav75': 3.0, 'uavcrack_cc0': 3.0, 'web_concrete24': 1.0, 'k11_rissbilder': 2.0,
-    'k11_volker': 0.7, 'k11_eugen': 0.1, 'k11_noncrack': 3.0, 'tile100': 0.5, 'masonry224': 0.7,
-    'simulated': 3.0, 'asphalt_cfd118': 0.0, 'asphalt_sut60': 0.3, 'asphalt_crack500_150': 0.0,
+    'uav75': 3.0, 'uavcrack_cc0': 3.5, 'web_concrete24': 1.5, 'k11_rissbilder': 2.0,
+    'k11_volker': 0.7, 'k11_eugen': 0.1, 'k11_noncrack': 3.0, 'tile100': 0.5, 'masonry224': 1.0,
+    'simulated': 3.0, 'asphalt_cfd118': 0.0, 'asphalt_sut60': 0.3, 'asphalt_crack500_150': 1.2,
 }
 
 
