@@ -202,6 +202,7 @@ def test_a_build_that_loses_too_much_is_not_written(
 
 @pytest.mark.parametrize(('arguments', 'complaint'), [
     (['--builds', 'int8'], 'give the data of the training with --data'),
+    (['--at', '0.5', '0.9'], '--at is scored on the data of the training: give --data'),
     (['--builds', 'int4', '--data', 'DATA'], "unknown build 'int4'; expected some of fp32, int8"),
 ])
 def test_a_wrong_request_is_one_line(checkpoint, drawn_cracks, tmp_path, arguments, complaint):
@@ -244,3 +245,23 @@ def test_simulated_frames_of_the_run_are_found_again(drawn_cracks, tmp_path):
         name: sum(image.source == name for image in training)
         for name in sorted({image.source for image in training})}
     assert 'simulated' in {image.source for image in validating}
+
+
+def test_a_segmenter_gets_the_threshold_and_peak_it_is_given(drawn_cracks, tmp_path):
+    """The card's metrics are those at these, not at the best ones."""
+    best = train(NETWORKS[1], drawn_cracks, tmp_path, simulated=8, recipe=replace(
+        SHORT, epochs=1, samples_per_epoch=8, crop_side=96, learning_rate=1e-6,
+        average_decay=0.0, validate_every=1),
+        start_from=find_card(SEGMENTER).with_suffix('.onnx'))
+    cards = []
+    for at in (['0.3', '0.8'], ['0.8', '0.99']):
+        result = CliRunner().invoke(app, [
+            'export', str(best), '--out', str(tmp_path / at[0]), '--data', str(drawn_cracks),
+            '--at', *at])
+        assert result.exit_code == 0, result.output
+        cards.append(ModelCard.read(tmp_path / at[0] / f'{NETWORKS[1]}.yaml'))
+    low, high = cards
+    assert (low.threshold, low.peak, high.threshold, high.peak) == (0.3, 0.8, 0.8, 0.99)
+    recalls = [next(metric['value'] for metric in card.metrics if metric['name'] == 'recall')
+               for card in cards]
+    assert recalls[0] > recalls[1]

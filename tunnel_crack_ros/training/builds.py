@@ -59,6 +59,7 @@ class Build:
 def export_builds(checkpoint: Path, out: Path, data: Path, precisions: Sequence[str], *,
                   without_crack: Sequence[Path] = (), half_scale: bool = False,
                   enlarge: float = 1.0, input_side: int = 0,
+                  at: tuple[float, float] | None = None,
                   progress: Callable[[int, int], None] | None = None) -> list[Build]:
     """Write a checkpoint as `<model>.onnx` (fp32), `<model>_int8.onnx` and so on, with cards.
 
@@ -82,6 +83,8 @@ def export_builds(checkpoint: Path, out: Path, data: Path, precisions: Sequence[
     :param input_side: classifiers: see frames at this many px a side; 0: as in training. A network
         trained on views of parts of a frame does best at more (Touvron et al., *Fixing the
         train-test resolution discrepancy*, 2019).
+    :param at: threshold and peak of a segmenter, 0..1, instead of the best on validation; the
+        nearest of those tried there (`validation.THRESHOLDS`, `PEAKS`) are taken.
     :param progress: told builds scored and builds in all.
     :return: one entry for each of `precisions`, in their order.
     :raises ValueError: an unknown precision, no such checkpoint, or it cannot take such an input.
@@ -104,7 +107,7 @@ def export_builds(checkpoint: Path, out: Path, data: Path, precisions: Sequence[
                       enlarge=enlarge, input_side=input_side)
         card = ModelCard.read(fp32.card)
         reference: float = 0.0
-        point: Validation | None = None
+        point = Validation(0.0, at[0], (), at[1]) if at is not None else None
         for done, precision in enumerate(order):
             if progress:
                 progress(done, len(order))

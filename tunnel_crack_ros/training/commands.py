@@ -210,12 +210,17 @@ def export(
         enlarge: Annotated[float, typer.Option(
             min=1.0, max=4.0,
             help='Segmenters: frames are also seen enlarged by this, for hairlines.')] = 1.0,
+        at: Annotated[tuple[float, float] | None, typer.Option(
+            metavar='THRESHOLD PEAK', help='Segmenters: these, not the best on validation; needs '
+                                           '--data.')] = None,
         input_side: InputSide = 0) -> None:
     """Write a trained network as ONNX with its card (needs `make setup-training`)."""
     with one_line_errors():
         precisions = [name.strip() for name in builds.split(',') if name.strip()]
         if data is None:
             from tunnel_crack_ros.training.export import export as write
+            if at is not None:
+                raise ValueError('--at is scored on the data of the training: give --data')
             if precisions != ['fp32']:
                 raise ValueError(f"builds '{builds}' must be calibrated and scored: give the data "
                                  'of the training with --data')
@@ -228,7 +233,7 @@ def export(
         with progress_bars() as bars:
             done = export_builds(checkpoint, out, data, precisions,
                                  without_crack=without_crack or (), half_scale=half_scale,
-                                 enlarge=enlarge, input_side=input_side,
+                                 enlarge=enlarge, input_side=input_side, at=at,
                                  progress=moving_bar(bars, 'Exporting', 'builds'))
     print_table(('build', 'MB', 'score', 'lost', 'written'), [
         [build.name, f'{build.megabytes:.1f}', f'{build.metric} {build.value:.4f}',
