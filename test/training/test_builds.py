@@ -203,6 +203,7 @@ def test_a_build_that_loses_too_much_is_not_written(
 @pytest.mark.parametrize(('arguments', 'complaint'), [
     (['--builds', 'int8'], 'give the data of the training with --data'),
     (['--at', '0.5', '0.9'], '--at is scored on the data of the training: give --data'),
+    (['--at', '0.5', '0.9', '--data', 'DATA'], 'for a classifier; expected a segmenter'),
     (['--builds', 'int4', '--data', 'DATA'], "unknown build 'int4'; expected some of fp32, int8"),
 ])
 def test_a_wrong_request_is_one_line(checkpoint, drawn_cracks, tmp_path, arguments, complaint):
@@ -253,6 +254,10 @@ def test_a_segmenter_gets_the_threshold_and_peak_it_is_given(drawn_cracks, tmp_p
         SHORT, epochs=1, samples_per_epoch=8, crop_side=96, learning_rate=1e-6,
         average_decay=0.0, validate_every=1),
         start_from=find_card(SEGMENTER).with_suffix('.onnx'))
+    with pytest.raises(ValueError, match=r'threshold is 1.5; expected one of 0.2, 0.25,'):
+        export_builds(best, tmp_path, drawn_cracks, ['fp32'], at=(1.5, 0.9))
+    with pytest.raises(ValueError, match=r'peak is 0.5; expected one of 0, 0.8,'):
+        export_builds(best, tmp_path, drawn_cracks, ['fp32'], at=(0.5, 0.5))
     cards = []
     for at in (['0.3', '0.8'], ['0.8', '0.99']):
         result = CliRunner().invoke(app, [

@@ -27,6 +27,8 @@ from tunnel_crack_ros.training.samples import CropSamples, FrameSamples
 from tunnel_crack_ros.training.small_weights import store_fp16, store_int8
 from tunnel_crack_ros.training.validation import (
     Metric,
+    PEAKS,
+    THRESHOLDS,
     validate_classifier,
     validate_segmenter,
     Validation,
@@ -83,11 +85,12 @@ def export_builds(checkpoint: Path, out: Path, data: Path, precisions: Sequence[
     :param input_side: classifiers: see frames at this many px a side; 0: as in training. A network
         trained on views of parts of a frame does best at more (Touvron et al., *Fixing the
         train-test resolution discrepancy*, 2019).
-    :param at: threshold and peak of a segmenter, 0..1, instead of the best on validation; the
-        nearest of those tried there (`validation.THRESHOLDS`, `PEAKS`) are taken.
+    :param at: threshold and peak of a segmenter instead of the best on validation, of those tried
+        there (`validation.THRESHOLDS`, `PEAKS`).
     :param progress: told builds scored and builds in all.
     :return: one entry for each of `precisions`, in their order.
-    :raises ValueError: an unknown precision, no such checkpoint, or it cannot take such an input.
+    :raises ValueError: an unknown precision, no such checkpoint, it cannot take such an input, or
+        `at` is none of those tried, or given for a classifier.
     :raises DatasetError: the data cannot be read.
     :raises ExportError: the fp32 graph does not do what the network does.
     """
@@ -97,6 +100,7 @@ def export_builds(checkpoint: Path, out: Path, data: Path, precisions: Sequence[
                          f"{', '.join(PRECISIONS)}")
     state = read_checkpoint(checkpoint)
     plan = plan_of(state, input_side)
+    point = _operating_point(plan, at)
     training, validating = images_of_run(state, data, checkpoint.parent, without_crack)
     metric, limit = _LIMITS[plan.task]
     order = [name for name in PRECISIONS if name == 'fp32' or name in precisions]
@@ -107,7 +111,6 @@ def export_builds(checkpoint: Path, out: Path, data: Path, precisions: Sequence[
                       enlarge=enlarge, input_side=input_side)
         card = ModelCard.read(fp32.card)
         reference: float = 0.0
-        point = Validation(0.0, at[0], (), at[1]) if at is not None else None
         for done, precision in enumerate(order):
             if progress:
                 progress(done, len(order))
@@ -138,6 +141,18 @@ def export_builds(checkpoint: Path, out: Path, data: Path, precisions: Sequence[
         if progress:
             progress(len(order), len(order))
     return [made[precision] for precision in precisions]
+
+
+def _operating_point(plan: Architecture, at: tuple[float, float] | None) -> Validation | None:
+    if at is None:
+        return None
+    if plan.task != 'segmenter':
+        raise ValueError(f'threshold and peak are given for a {plan.task}; expected a segmenter')
+    for name, value, tried in (('threshold', at[0], THRESHOLDS), ('peak', at[1], PEAKS)):
+        if value not in tried:
+            raise ValueError(f"{name} is {value:g}; expected one of "
+                             f"{', '.join(f'{each:g}' for each in tried)}")
+    return Validation(0.0, at[0], (), at[1])
 
 
 def images_of_run(state: dict[str, Any], data: Path, folder: Path,

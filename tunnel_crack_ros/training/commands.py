@@ -31,6 +31,8 @@ Simulated = Annotated[int, typer.Option(min=0, help='Frames of simulated linings
 InputSide = Annotated[int, typer.Option(
     min=0, help='Classifiers see frames at this many px a side; 0: as the network, or its '
                 'training, does.')]
+WithoutCrack = Annotated[list[Path] | None, typer.Option(
+    help='Folder of photographs without crack that `train` was given; again for another.')]
 # and of those that train every line of a table
 Epochs = Annotated[int, typer.Option(min=1)]
 Samples = Annotated[int, typer.Option(min=8, help='An epoch.')]
@@ -184,11 +186,12 @@ def average(
         data: Annotated[Path, typer.Option(help='The data of the training.')],
         out: Annotated[Path, typer.Option(help='Folder for the checkpoint.')] = Path('runs/mean'),
         share: Annotated[float, typer.Option(
-            min=0.0, max=1.0, help="Of the checkpoint's weights in the mean.")] = 0.5) -> None:
+            min=0.0, max=1.0, help="Of the checkpoint's weights in the mean.")] = 0.5,
+        without_crack: WithoutCrack = None) -> None:
     """Write the mean of a network and its start: what it learned, less forgotten."""
     with one_line_errors():
         from tunnel_crack_ros.training.weight_mean import write_mean
-        path = write_mean(checkpoint, deployed, data, out, share)
+        path = write_mean(checkpoint, deployed, data, out, share, without_crack or ())
     print(f'{path}: now `tunnel_crack export {path} --data {data}`')
 
 
@@ -202,9 +205,7 @@ def export(
         builds: Annotated[str, typer.Option(
             help='fp32, int8, fp16, int8_weights, with commas between; all but a lone fp32 need '
                  '--data.')] = 'fp32',
-        without_crack: Annotated[list[Path] | None, typer.Option(
-            help='Folder of photographs without crack that `train` was given; again for another.')
-            ] = None,
+        without_crack: WithoutCrack = None,
         half_scale: Annotated[bool, typer.Option(
             help='Segmenters: frames are also seen at half their size, for wide cracks.')] = False,
         enlarge: Annotated[float, typer.Option(

@@ -8,7 +8,7 @@ the new (Wortsman et al., *Robust fine-tuning of zero-shot models*, CVPR 2022, e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 import tempfile
 
@@ -35,7 +35,7 @@ _WITH_WEIGHTS = ('Conv', 'BatchNormalization', 'Gemm')
 
 
 def write_mean(checkpoint: Path, deployed: Path, data: Path, out: Path,
-               share: float = 0.5) -> Path:
+               share: float = 0.5, without_crack: Sequence[Path] = ()) -> Path:
     """Write `<model>.best.pt`, a checkpoint of the mean of both.
 
     The weights are those of the exported graphs, in which batch normalisations are folded into
@@ -47,6 +47,7 @@ def write_mean(checkpoint: Path, deployed: Path, data: Path, out: Path,
     :param data: the folder the checkpoint was trained on.
     :param out: folder for the checkpoint; made when missing.
     :param share: of the checkpoint's weights, 0..1; the rest is the deployed file's.
+    :param without_crack: the folders of photographs without crack that the run was given.
     :return: the checkpoint's path.
     :raises ValueError: a share outside 0..1, a missing file, or a file of another model.
     :raises DatasetError: the data cannot be read.
@@ -58,7 +59,7 @@ def write_mean(checkpoint: Path, deployed: Path, data: Path, out: Path,
     path = out / f'{model}.best.pt'
     if path.resolve() == checkpoint.resolve():
         raise ValueError(f'{path} is the checkpoint itself; expected another folder to write to')
-    training, validating = images_of_run(state, data, checkpoint.parent)
+    training, validating = images_of_run(state, data, checkpoint.parent, without_crack)
     pictures = torch.from_numpy(np.stack(calibration_pictures(plan, training, state)[:_PICTURES]))
     network = plan.build(False)
     load_deployed(network, model, deployed, pictures)       # says what is wrong with the file
