@@ -150,8 +150,8 @@ def _operating_point(plan: Architecture, at: tuple[float, float] | None) -> Vali
         raise ValueError(f'threshold and peak are given for a {plan.task}; expected a segmenter')
     for name, value, tried in (('threshold', at[0], THRESHOLDS), ('peak', at[1], PEAKS)):
         if value not in tried:
-            raise ValueError(f"{name} is {value:g}; expected one of "
-                             f"{', '.join(f'{each:g}' for each in tried)}")
+            known = ', '.join(f'{each:g}' for each in tried)
+            raise ValueError(f'{name} is {value:g}; expected one of {known}')
     return Validation(0.0, at[0], (), at[1])
 
 
