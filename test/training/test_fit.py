@@ -100,7 +100,7 @@ def test_a_stopped_run_resumes_to_the_same_weights(drawn_cracks, tmp_path, model
 def test_start_from_another_encoder_is_refused(drawn_cracks, tmp_path):
     best = train(CLASSIFIER, drawn_cracks, tmp_path, recipe=replace(SHORT, epochs=1))
     other = 'deeplabv3plus_resnet18_segmenter'
-    with pytest.raises(ValueError, match=f'checkpoint of {CLASSIFIER}, whose encoder is not'):
+    with pytest.raises(ValueError, match=f'holds {CLASSIFIER}, whose encoder is not'):
         train(other, drawn_cracks, tmp_path, recipe=SHORT, start_from=best)
 
 

@@ -2,11 +2,15 @@
 """A network starts from the encoder that it shares with a trained one."""
 
 from pathlib import Path
+import re
 
 import pytest
 import torch
+import torchvision
 
-from tunnel_crack_ros.training.models import architecture
+from tunnel_crack_ros.training.checkpoint import data_of_start, read_start
+from tunnel_crack_ros.training.models import architecture, Normalise
+from tunnel_crack_ros.training.published_weights import adapted
 from tunnel_crack_ros.training.warm_start import start_network
 
 pytestmark = pytest.mark.training
@@ -57,7 +61,7 @@ def test_another_encoder_is_refused() -> None:
     """The error names file, both models and what fitted."""
     checkpoint = _checkpoint('deeplabv3plus_resnet34_segmenter')
     network = architecture('efficientnet_lite0_classifier').build(False)
-    with pytest.raises(ValueError, match='start.pt is a checkpoint of deeplabv3plus_resnet34'):
+    with pytest.raises(ValueError, match='start.pt holds deeplabv3plus_resnet34'):
         start_network(network, 'efficientnet_lite0_classifier', checkpoint, Path('start.pt'))
 
 
@@ -89,3 +93,64 @@ def test_pyramid_starts_with_its_centre() -> None:
         outer = module.weight.detach().clone()
         outer[:, :, 1, 1] = 0.0
         assert not outer.any()
+
+
+@pytest.mark.parametrize('published, model, ours, theirs', [
+    (torchvision.models.densenet169, 'densenet169_classifier',
+     'features.denseblock3.denselayer7.norm2.weight',
+     'features.denseblock3.denselayer7.norm.2.weight'),
+    (torchvision.models.resnet50, 'deeplabv3plus_resnet50_segmenter',
+     'encoder.layer4.2.conv3.weight', 'layer4.2.conv3.weight'),
+    (torchvision.models.vgg13, 'unet_vgg13_segmenter',
+     'encoder.features.10.weight', 'features.10.weight')])
+def test_published_weights_are_a_start(published: object, model: str, ours: str, theirs: str,
+                                       tmp_path: Path) -> None:
+    """A file as torchvision publishes it: 1000 classes, DenseNet's layers in their old names."""
+    torch.manual_seed(1)
+    assert callable(published)
+    weights = {re.sub(r'(denselayer\d+\.(?:norm|conv))([12])\.', r'\1.\2.', name): tensor
+               for name, tensor in published(weights=None).state_dict().items()}
+    path = tmp_path / 'imagenet.pth'
+    torch.save(weights, path)
+    torch.manual_seed(2)
+    network = architecture(model).build(False)
+    body = [name for name in weights if not name.startswith(('classifier.', 'fc.'))]
+    assert start_network(network, model, read_start(path), path) >= len(body)
+    assert torch.equal(network.state_dict()[ours], weights[theirs])
+    assert data_of_start(path) == {}
+
+
+@pytest.mark.parametrize('published', [torchvision.models.vgg13, torchvision.models.resnet18])
+def test_published_weights_see_what_they_saw(published: object) -> None:
+    """A convolution with a bias, and one with a batch normalisation behind it."""
+    assert callable(published)
+    torch.manual_seed(1)
+    theirs, ours = published(weights=None).eval(), published(weights=None).eval()
+    for name, tensor in theirs.state_dict().items():
+        if name.endswith(('running_mean', '.bias')):
+            torch.nn.init.normal_(tensor)
+    ours.load_state_dict(adapted(theirs.state_dict()))
+    picture = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
+    seen = torchvision.transforms.functional.normalize(
+        picture.permute(0, 3, 1, 2) / 255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    parts = [getattr(net, 'features', None) or torch.nn.Sequential(net.conv1, net.bn1)
+             for net in (theirs, ours)]
+    with torch.inference_mode():
+        wanted, found = parts[0][:2](seen), parts[1][:2](Normalise()(picture))
+    assert torch.allclose(found[:, :, 3:-3, 3:-3], wanted[:, :, 3:-3, 3:-3], atol=1e-4)
+    assert wanted.std() > 0.1
+
+
+@pytest.mark.parametrize('content, reason', [
+    (b'no weights at all', 'PyTorch cannot read it'),
+    ({'epoch': 3}, 'holds no network'),
+    ([1, 2], 'holds no network')])
+def test_what_holds_no_weights_is_refused(content: object, reason: str, tmp_path: Path) -> None:
+    """The error names the file."""
+    path = tmp_path / 'start.pth'
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(ValueError, match=f'start.pth.*{reason}'):
+        read_start(path)

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of a training run: `<model>.best.pt` and `<model>.last.pt`."""
+"""The files of a training run, `<model>.best.pt` and `<model>.last.pt`, and of its start."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+import pickle
 from typing import Any
 
 import torch
 
 from tunnel_crack_ros.training.licences import images_by_source
 from tunnel_crack_ros.training.models import Architecture, architecture
+from tunnel_crack_ros.training.published_weights import adapted
 from tunnel_crack_ros.vision.model_card import ModelCard
 
 
@@ -18,14 +20,29 @@ def read_checkpoint(path: Path, model: str | None = None) -> dict[str, Any]:
     """Read a `.best.pt` or `.last.pt`.
 
     :param model: the name that it must carry.
-    :raises ValueError: no such file, or a checkpoint of another model.
+    :raises ValueError: no such file, no checkpoint, or one of another model.
     """
-    if not path.is_file():
-        raise ValueError(f'{path}: no such checkpoint')
-    state: dict[str, Any] = torch.load(path, map_location='cpu', weights_only=True)
-    if model is not None and state.get('model') != model:
-        raise ValueError(f"{path} is a checkpoint of {state.get('model')}; expected {model}")
+    state = _load(path)
+    if 'model' not in state:
+        raise ValueError(f'{path} is no checkpoint of `train`: it does not say of which model')
+    if model is not None and state['model'] != model:
+        raise ValueError(f"{path} is a checkpoint of {state['model']}; expected {model}")
     return state
+
+
+def read_start(path: Path) -> dict[str, Any]:
+    """Read what a run may start from: a `.best.pt`, or weights as torchvision publishes them.
+
+    :return: `network`, the state dict, and `model`, the file's name where it is a plain one.
+    :raises ValueError: no such file, or neither.
+    """
+    state = _load(path)
+    if 'network' in state:
+        return state
+    if state and all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+        return {'model': path.name, 'network': adapted(state)}
+    raise ValueError(f'{path} holds no network; expected a .best.pt of `train`, or a state dict '
+                     '(names and tensors) as torchvision publishes them')
 
 
 def plan_of(state: Mapping[str, Any], input_side: int = 0) -> Architecture:
@@ -50,8 +67,20 @@ def write_checkpoint(state: dict[str, Any], path: Path) -> None:
 def data_of_start(path: Path) -> dict[str, int]:
     """Read what a checkpoint or a deployed model was trained on: images by source.
 
-    :param path: `.best.pt`, or `.onnx` with its card beside it.
+    :param path: `.best.pt`, `.onnx` with its card beside it, or a plain state dict, of which
+        nothing is known.
     """
     if path.suffix == '.onnx':
         return images_by_source(ModelCard.read(path.with_suffix('.yaml')))
-    return dict(read_checkpoint(path).get('training_data', {}))
+    return dict(read_start(path).get('training_data', {}))
+
+
+def _load(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ValueError(f'{path}: no such checkpoint')
+    try:
+        state = torch.load(path, map_location='cpu', weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f'{path}: PyTorch cannot read it as weights alone '
+                         f'({type(error).__name__})') from error
+    return state if isinstance(state, dict) else {}

@@ -59,14 +59,17 @@ def train(
         resume: Annotated[bool, typer.Option(
             '--resume', help='Go on with the run in the folder.')] = False,
         start_from: Annotated[Path | None, typer.Option(
-            help='A .best.pt to start from, of another model its encoder; or this '
-                 "model's deployed .onnx.")] = None,
+            help="A .best.pt to start from, of another model its encoder; torchvision's ImageNet "
+                 "weights (.pth); or this model's deployed .onnx.")] = None,
         teacher: Annotated[str | None, typer.Option(
             help='Name or path of an ONNX model to learn from, beside the labels.')] = None,
         mine_with: Annotated[str | None, typer.Option(
             help='Name or path of an ONNX segmenter whose false alarms are drawn more often.')] =
         None,
         learning_rate: LearningRate = None,
+        average_decay: Annotated[float | None, typer.Option(
+            min=0.0, max=0.9999, help='Of the moving average of the weights, which is what is '
+                                      "kept; default: the recipe's.")] = None,
         batch: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
         crop: Annotated[int | None, typer.Option(
             min=64, help="Of segmenters, px; default: the recipe's.")] = None,
@@ -93,6 +96,8 @@ def train(
         chosen = replace(chosen, epochs=epochs or chosen.epochs,
                          samples_per_epoch=samples or chosen.samples_per_epoch,
                          learning_rate=learning_rate or chosen.learning_rate,
+                         average_decay=(chosen.average_decay if average_decay is None
+                                        else average_decay),
                          batch_size=batch or chosen.batch_size,
                          crop_side=crop or chosen.crop_side,
                          input_side=input_side or chosen.input_side)

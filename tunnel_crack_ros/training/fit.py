@@ -21,6 +21,7 @@ from tunnel_crack_ros.training.cell_head import CellHead
 from tunnel_crack_ros.training.checkpoint import (
     data_of_start,
     read_checkpoint,
+    read_start,
     write_checkpoint,
 )
 from tunnel_crack_ros.training.clean_folder import clean_images
@@ -82,8 +83,9 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
     :param seed: of weights, samples and dropout.
     :param resume: go on from `<model>.last.pt`; the result is that of a run never stopped.
     :param start_from: `.best.pt` of an earlier run whose weights are the start: all of them, or
-        of another model those of the encoder, if that is the same (`warm_start`); or a deployed
-        `.onnx` of this model, but int8 (`deployed_weights`).
+        of another model those of the encoder, if that is the same (`warm_start`); or a state
+        dict of the encoder, as torchvision's ImageNet weights; or a deployed `.onnx` of this
+        model, but int8 (`deployed_weights`).
     :param pretrained: start from ImageNet weights, unless `start_from` is given.
     :param teacher: name or path of an ONNX model of the same task, whose answers and features
         are learned beside the labels (`distillation`).
@@ -168,7 +170,7 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
 def _start(network: nn.Module, model: str, path: Path,
            samples: CropSamples | FrameSamples | WholeFrames) -> None:
     if path.suffix != '.onnx':
-        start_network(network, model, read_checkpoint(path), path)
+        start_network(network, model, read_start(path), path)
         return
     count = min(len(samples), _CALIBRATION_SAMPLES)
     load_deployed(network, model, path,

@@ -22,7 +22,7 @@ def start_network(network: nn.Module, model: str, checkpoint: Mapping[str, Any],
     """Load what fits; the rest stays as it was built.
 
     :param network: of `model`.
-    :param checkpoint: with `model` and `network`, as `fit.read_checkpoint` gives it. Of the same
+    :param checkpoint: with `model` and `network`, as `checkpoint.read_start` gives it. Of the same
         model all its weights are taken; of another, those with equal place and shape in the
         encoder.
     :param path: of the checkpoint, for the error.
@@ -39,8 +39,8 @@ def start_network(network: nn.Module, model: str, checkpoint: Mapping[str, Any],
              if _place(name) in places and places[_place(name)].shape == tensor.shape}
     encoder = [name for name in theirs if name.startswith('encoder.')] or list(theirs)
     if len(taken) < _LEAST_SHARE * len(encoder):
-        raise ValueError(f"{path} is a checkpoint of {checkpoint['model']}, whose encoder is not "
-                         f'that of {model}: {len(taken)} of {len(encoder)} tensors fit')
+        raise ValueError(f"{path} holds {checkpoint['model']}, whose encoder is not that of "
+                         f'{model}: {len(taken)} of {len(encoder)} tensors fit')
     network.load_state_dict(ours | taken)
     return len(taken)
 
