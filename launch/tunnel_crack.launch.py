@@ -35,6 +35,11 @@ ARGUMENTS = {
     'segmenter_model': ('', 'Name of the segmenter, or path of its .onnx file. Empty: that of '
                             '`models`'),
     'odometry': ('', "Topic of the vehicle's odometry, for the chainage. Empty: odometry"),
+    'range': ('', 'Topic of a distance sensor: of all cameras, or left=/drivers/laser0 with '
+                  'commas between. Empty: <camera>/range'),
+    'depth': ('', 'Topic of the depth image registered to the frame: of all cameras, or '
+                  'left=/camera/aligned_depth_to_color/image_raw with commas between. Empty: '
+                  '<camera>/depth'),
     'params_file': ('', "Parameter file. Empty: the package's config/tunnel_crack.yaml"),
     'namespace': ('', 'Namespace of all nodes'),
     'use_sim_time': ('false', 'Take the time from /clock: true or false'),

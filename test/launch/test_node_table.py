@@ -56,6 +56,26 @@ def test_odometry_is_taken_from_where_it_is_published():
         assert process.remappings == (('odometry', '/odom'),)
 
 
+@pytest.mark.parametrize(('text', 'remapped'), [
+    ('/laser', (('left/depth', '/laser'), ('right/depth', '/laser'))),
+    ('right=/r, left=l/d', (('right/depth', '/r'), ('left/depth', 'l/d')))])
+def test_a_depth_image_is_taken_from_where_it_is_published(text, remapped):
+    for process in table(depth=text, cameras='left,right').values():
+        assert process.remappings == remapped
+
+
+def test_a_camera_of_the_parameter_file_may_have_its_range_elsewhere():
+    for process in table(range='front=/laser').values():
+        assert process.remappings == (('front/range', '/laser'),)
+        assert not process.parameters
+
+
+@pytest.mark.parametrize('text', ['back=/laser', 'left=', '=/laser', 'left=/a,left=/b', '/a,/b'])
+def test_a_sensor_of_no_camera_is_refused(text):
+    with pytest.raises(SettingsError, match=f"range: '.*{text[:5]}"):
+        Settings.from_texts({'cameras': 'left,right', 'range': text})
+
+
 def test_each_node_gets_its_own_model():
     processes = table(classifier_model='a', segmenter_model='/b.onnx', explainer='true')
     assert {name: process.parameters['model'] for name, process in processes.items()} == {
@@ -134,6 +154,7 @@ def test_rviz_shows_the_first_camera(texts, shown):
     ('models', 'big', "models: 'big', expected edge or paper"),
     ('models_folder', '/no/such/folder', 'models_folder: /no/such/folder does not exist'),
     ('params_file', '/no/such.yaml', 'params_file: /no/such.yaml does not exist'),
+    ('depth', '/d', "depth: '/d', expected camera=topic, the camera one of those in"),
     ('camera', 'left', 'unknown argument camera; expected some of cameras, transport'),
 ])
 def test_a_wrong_argument_is_refused_with_what_was_found_and_expected(name, text, complaint):
@@ -217,23 +238,26 @@ def image_message(frame: np.ndarray, frame_id: str):
 
 def test_processes_of_the_table_serve_two_cameras_in_a_namespace(
         observer, toy_models, toy_frames, tmp_path):
-    from sensor_msgs.msg import Image
+    from sensor_msgs.msg import Image, Range
     from tunnel_crack_msgs.msg import CrackArray, FrameVerdict
     params_file = tmp_path / 'params.yaml'
     params_file.write_text('/**/classifier:\n  ros__parameters:\n    cameras: [not_this]\n'
                            '/**/segmenter:\n  ros__parameters:\n    threads: 1\n')
     settings = Settings.from_texts({
         'cameras': 'left=/drivers/cam0,right', 'namespace': 'tunnel',
+        'range': 'left=/drivers/laser0',
         'models_folder': str(toy_models), 'params_file': str(params_file)})
     topics = {'left': '/drivers/cam0/image_raw', 'right': '/tunnel/right/image_raw'}
     inputs = {camera: observer.node.create_publisher(Image, topic, 5)
               for camera, topic in topics.items()}
+    observer.node.create_publisher(Range, '/drivers/laser0', 5)
     verdicts = {camera: observer.receive(FrameVerdict, f'/tunnel/{camera}/verdict')
                 for camera in topics}
     cracks = {camera: observer.receive(CrackArray, f'/tunnel/{camera}/cracks')
               for camera in topics}
 
     with running(node_table(settings, REPOSITORY), tmp_path):
+        observer.wait_for_listener('/drivers/laser0')
         for camera, topic in topics.items():
             observer.wait_for_listener(topic)
             observer.wait_for_listener(f'/tunnel/{camera}/flagged')

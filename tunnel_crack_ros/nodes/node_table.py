@@ -35,6 +35,7 @@ TRANSPORTS = ('raw', 'compressed')
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 
 _FROM_CAMERA = ('image_raw', 'image_raw/compressed', 'camera_info')
+_SENSORS = ('range', 'depth')
 _FROM_NODES = ('overlay', 'mask', 'heatmap', 'markers')     # that RViz shows
 
 
@@ -80,6 +81,8 @@ class Settings:
     classifier_model: str = ''      # name, or path of an .onnx file; wins over `models`
     segmenter_model: str = ''
     odometry: str = ''              # topic of the vehicle's odometry; '': `odometry`
+    range: tuple[tuple[str, str], ...] = ()     # camera, topic of its distance sensor
+    depth: tuple[tuple[str, str], ...] = ()     # camera, topic of its depth image
     params_file: str = ''           # '': the package's config/tunnel_crack.yaml
     namespace: str = ''
     use_sim_time: bool = False
@@ -104,6 +107,10 @@ class Settings:
         names = [camera.name for camera in cameras]
         if len(set(names)) < len(names):
             raise SettingsError(f"cameras {', '.join(names)}: expected no name twice")
+        sensors = {name: _topics(name, plain.pop(name), names)
+                   for name in _SENSORS if plain.get(name)}
+        for name in _SENSORS:
+            plain.pop(name, None)
         switches = {name: _switch(name, plain.pop(name))
                     for name in ('use_sim_time', 'explainer', 'rviz') if name in plain}
         _one_of('transport', plain.get('transport', ''), ('', *TRANSPORTS))
@@ -113,7 +120,7 @@ class Settings:
             path = plain.get(name, '')
             if path and not Path(path).expanduser().exists():
                 raise SettingsError(f'{name}: {path} does not exist')
-        settings = cls(cameras=cameras, **switches, **plain)  # type: ignore[arg-type]
+        settings = cls(cameras=cameras, **switches, **sensors, **plain)  # type: ignore[arg-type]
         settings.check_set()
         return settings
 
@@ -198,6 +205,8 @@ def node_table(settings: Settings, share: Path) -> list[Process]:
     if settings.use_sim_time:
         parameters['use_sim_time'] = True
     remappings = [pair for camera in settings.cameras for pair in camera.remappings()]
+    for sensor, topics in (('range', settings.range), ('depth', settings.depth)):
+        remappings += [(f'{camera}/{sensor}', topic) for camera, topic in topics]
     if settings.odometry:
         remappings.append(('odometry', settings.odometry))
     environment = {ENVIRONMENT: settings.models_folder} if settings.models_folder else {}
@@ -260,6 +269,27 @@ def _rviz(settings: Settings, share: Path) -> Process:
         parameters={'use_sim_time': True} if settings.use_sim_time else {},
         remappings=tuple(pair for pair in shown if pair[0] != pair[1]),
         arguments=('-d', str(share / 'config' / RVIZ_FILE)), log_level=settings.log_level)
+
+
+def _topics(name: str, text: str, cameras: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Read `left=/a,right=/b`, or one topic for all cameras.
+
+    :raises SettingsError: it is not said of which camera, or no such camera was given.
+    """
+    pairs: list[tuple[str, str]] = []
+    for part in filter(None, (part.strip() for part in text.split(','))):
+        camera, equals, topic = part.partition('=')
+        of = [camera] if equals else list(cameras)
+        if not equals:
+            topic = part
+        if not topic or not of or not all(each and each in (cameras or of) for each in of):
+            raise SettingsError(f"{name}: '{part}', expected camera=topic, the camera one of "
+                                f"{', '.join(cameras) or 'those in the parameter file'}")
+        pairs += [(each, topic) for each in of]
+    found = [camera for camera, _ in pairs]
+    if len(set(found)) < len(found):
+        raise SettingsError(f"{name}: '{text}' names two topics for one camera")
+    return tuple(pairs)
 
 
 def _switch(name: str, text: str) -> bool:
