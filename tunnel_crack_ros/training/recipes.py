@@ -10,13 +10,13 @@ from tunnel_crack_ros.training.samples import SampleMix
 
 # How often a source is drawn, relative. Thin, careful labels count more than k11's, whose lines
 # are 2 to 5 times too thick; brick, tile and asphalt only lend variety, asphalt_crack500_150 the
-# wide cracks: without it networks draw their rims only. The simulator's frames are the only ones
-# with segment joints and bolt pockets.
+# wide cracks: without it networks draw their rims only, or miss them. The simulator's frames are
+# the only ones with segment joints and bolt pockets.
 # asphalt_cfd118 is for non-commercial research only: 0 leaves it out.
 CLASSIFIER_SOURCES: Mapping[str, float] = {
-    'uav75': 1.5, 'uavcrack_cc0': 2.0, 'web_concrete24': 1.0, 'k11_rissbilder': 2.0,
-    'k11_volker': 1.0, 'k11_eugen': 0.2, 'k11_noncrack': 3.0, 'tile100': 0.8, 'masonry224': 0.8,
-    'simulated': 2.5, 'asphalt_cfd118': 0.0, 'asphalt_sut60': 0.0, 'asphalt_crack500_150': 0.0,
+    'uav75': 1.5, 'uavcrack_cc0': 2.0, 'web_concrete24': 1.2, 'k11_rissbilder': 2.0,
+    'k11_volker': 1.0, 'k11_eugen': 0.2, 'k11_noncrack': 3.0, 'tile100': 0.8, 'masonry224': 1.0,
+    'simulated': 2.5, 'asphalt_cfd118': 0.0, 'asphalt_sut60': 0.4, 'asphalt_crack500_150': 1.2,
 }
 SEGMENTER_SOURCES: Mapping[str, float] = {
     'uav75': 3.0, 'uavcrack_cc0': 3.5, 'web_concrete24': 1.5, 'k11_rissbilder': 2.0,
