@@ -72,6 +72,12 @@ def process(
             help='Image topic of a bag; may be given again. Default: all.')] = None,
         odometry: Annotated[str, typer.Option(
             help="Topic of a bag's odometry; default: the only one, or .../odom.")] = '',
+        depth: Annotated[str, typer.Option(
+            help="Topic of a bag's depth images, of all cameras, or camera=topic with commas "
+                 'between; default: <camera>/depth, aligned_depth_to_<camera>.')] = '',
+        distance: Annotated[str, typer.Option(
+            '--range', help="Topic of a bag's distance sensor, likewise; default: "
+                            '<camera>/range.')] = '',
         as_json: Json = False) -> None:
     """Find and measure cracks in recorded frames: overlays, masks, cracks.csv, cracks.json."""
     with one_line_errors():
@@ -87,7 +93,7 @@ def process(
             'lining_distance_m': lining_distance,
             'tunnel_radius_m': tunnel_radius, 'threshold': segmenter_threshold,
             'model': segmenter or (chosen.segmenter if models else None)})
-        source = open_source(path, topic or [], odometry)
+        source = open_source(path, topic or [], odometry, depth, distance)
         inspector = Inspector(
             CrackClassifier(Model.load(classifier or chosen.classifier, task='classifier'),
                             QualityGate() if gate else None, classifier_threshold),

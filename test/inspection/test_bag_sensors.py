@@ -105,6 +105,53 @@ def test_a_depth_image_that_cannot_be_read_is_noted(record):
     assert "encoding 'rgb8', expected 16UC1 (mm) or 32FC1 (m)" in frame.sensed.note
 
 
+def distance(ms: int, metres: float):
+    return made('sensor_msgs/msg/Range', header=header(ms, 'laser'), radiation_type=1,
+                field_of_view=0.1, min_range=0.1, max_range=30.0, range=metres, variance=0.0)
+
+
+def test_depth_of_a_realsense_is_known_by_its_name(record):
+    bag = record(('/cam/color/image_raw', 10_000, image(10_000, GREY, 'rgb8')),
+                 ('/cam/aligned_depth_to_color/image_raw', 10_005, image(10_005, DEPTH, '16UC1')),
+                 ('/cam/depth/image_rect_raw', 10_005, image(10_005, DEPTH * 2, '16UC1')))
+    frame, = open_source(bag)
+    assert frame.camera == 'cam/color'
+    assert frame.sensed.depth.metres == pytest.approx(np.full((12, 16), 1.5))
+
+
+def test_depth_of_any_name_is_no_camera_and_counts_once_it_is_named(record):
+    bag = record(('/left/image_raw', 10_000, image(10_000, GREY, 'rgb8')),
+                 ('/right/image_raw', 10_000, image(10_000, GREY, 'rgb8')),
+                 ('/left/depth', 10_001, image(10_001, DEPTH * 2, '16UC1')),
+                 ('/tof/image', 10_002, image(10_002, DEPTH, '16UC1')))
+
+    def metres(depth=''):
+        found = {frame.camera: frame.sensed.depth for frame in open_source(bag, depth=depth)}
+        assert set(found) == {'left', 'right'}
+        return {name: depth and float(depth.metres[0, 0]) for name, depth in found.items()}
+    assert metres() == {'left': 3.0, 'right': None}
+    assert metres('/tof/image') == {'left': 1.5, 'right': 1.5}
+    assert metres('right=/tof/image') == {'left': 3.0, 'right': 1.5}
+    with pytest.raises(SourceError, match='no depth topic /lidar; it has /left/depth, /tof/image'):
+        open_source(bag, depth='/lidar')
+    with pytest.raises(SourceError, match="depth: 'back=/tof/image', expected camera=topic, the "
+                                          'camera one of left, right'):
+        open_source(bag, depth='back=/tof/image')
+
+
+def test_a_distance_sensor_elsewhere_counts_once_it_is_named(record):
+    bag = record(('/laser/range', 9_990, distance(9_990, 2.5)),
+                 ('/eye/image_raw', 10_000, image(10_000, GREY, 'rgb8')))
+
+    def metres(topic=''):
+        frame, = open_source(bag, distance=topic)
+        return frame.sensed.range_m
+    assert math.isnan(metres())
+    assert metres('/laser/range') == pytest.approx(2.5)
+    with pytest.raises(SourceError, match='no range topic /eye/image_raw; it has /laser/range'):
+        open_source(bag, distance='/eye/image_raw')
+
+
 def test_metres_keep_their_holes_and_byte_order():
     from tunnel_crack_ros.vision.depth import depth_from_raw
     metres = np.array([[1.5, np.nan], [np.inf, 0.0]], '>f4')

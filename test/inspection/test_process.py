@@ -125,6 +125,7 @@ def test_without_a_scale_millimetres_are_left_empty(recording, tmp_path):
     (['process', '.', '--segmenter', 'efficientnet_lite0_classifier'], 'expected a segmenter'),
     (['process', '.', '--params', 'nowhere.yaml'], 'nowhere.yaml: cannot be read'),
     (['process', '.', '--odometry', '/odom'], 'is no bag, so it has no topics'),
+    (['process', '.', '--depth', '/depth'], 'is no bag, so it has no topics'),
     (['simulate', '--frames', '0'], 'frames'),
     (['replay', 'nowhere'], 'nowhere'),
     (['evaluate', '--data', 'nowhere'], 'nowhere'),

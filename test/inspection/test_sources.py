@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tunnel_crack_ros.inspection.sources import open_source, SourceError
-from tunnel_crack_ros.inspection.sources.bag import camera_of
+from tunnel_crack_ros.inspection.sources.bag_topics import camera_of
 from tunnel_crack_ros.simulation import render_frames, simulate, SimulationSettings, spread_cameras
 from tunnel_crack_ros.vision.odometry_history import ChainageRules
 

@@ -15,6 +15,7 @@ import re
 
 import yaml
 
+from tunnel_crack_ros.sensor_topics import sensor_topics
 from tunnel_crack_ros.vision.model_folder import (
     ENVIRONMENT,
     find_card,
@@ -272,24 +273,10 @@ def _rviz(settings: Settings, share: Path) -> Process:
 
 
 def _topics(name: str, text: str, cameras: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Read `left=/a,right=/b`, or one topic for all cameras.
-
-    :raises SettingsError: it is not said of which camera, or no such camera was given.
-    """
-    pairs: list[tuple[str, str]] = []
-    for part in filter(None, (part.strip() for part in text.split(','))):
-        camera, equals, topic = part.partition('=')
-        of = [camera] if equals else list(cameras)
-        if not equals:
-            topic = part
-        if not topic or not of or not all(each and each in (cameras or of) for each in of):
-            raise SettingsError(f"{name}: '{part}', expected camera=topic, the camera one of "
-                                f"{', '.join(cameras) or 'those in the parameter file'}")
-        pairs += [(each, topic) for each in of]
-    found = [camera for camera, _ in pairs]
-    if len(set(found)) < len(found):
-        raise SettingsError(f"{name}: '{text}' names two topics for one camera")
-    return tuple(pairs)
+    try:
+        return sensor_topics(name, text, cameras)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _switch(name: str, text: str) -> bool:

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which topics of a bag are camera frames, and which sensor belongs to which camera."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+import re
+from typing import Any
+
+from rosbags.highlevel import AnyReader
+from rosbags.interfaces import Connection
+
+from tunnel_crack_ros.inspection.sources.recorded_frame import SourceError
+from tunnel_crack_ros.sensor_topics import sensor_topics
+
+RAW = 'sensor_msgs/msg/Image'
+COMPRESSED = 'sensor_msgs/msg/CompressedImage'
+_RANGE = 'sensor_msgs/msg/Range'
+_ODOMETRY = 'nav_msgs/msg/Odometry'
+_ODOMETRY_TOPICS = ('odometry', 'odom')     # last part of their names
+_DEPTH = 'depth'
+_DEPTH_ENCODINGS = ('16UC1', '32FC1')       # REP 118
+# our own outputs, and what is no picture of the lining
+_NOT_CAMERAS = ('mask', 'confidence', 'overlay', 'heatmap', 'flagged', _DEPTH, 'compressedDepth')
+_ALIGNED = re.compile(r'(.*/)?aligned_depth_to_([^/]+)/[^/]+')  # as RealSense's driver names it
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user asked for; empty: found by itself where it is plain."""
+
+    images: Sequence[str] = ()
+    """Image topics; empty: all but depth images and this package's own results."""
+    odometry: str = ''
+    """Topic of the vehicle's odometry."""
+    depth: str = ''
+    """Topics of depth images, as `sensor_topics` reads them."""
+    range: str = ''
+    """Topics of distance sensors, likewise."""
+
+    def __bool__(self) -> bool:
+        """Return whether anything was asked for."""
+        return bool(self.images or self.odometry or self.depth or self.range)
+
+
+@dataclass(frozen=True)
+class BagTopics:
+    """What is read from a bag."""
+
+    images: frozenset[str]
+    frames: int
+    """Messages of these."""
+    odometry: str
+    """Topic; '': none."""
+    depths: Mapping[str, Sequence[str]]
+    """Topic -> cameras."""
+    ranges: Mapping[str, Sequence[str]]
+    """Topic -> cameras."""
+
+
+def find_topics(bag: Path, reader: AnyReader, wanted: Wanted) -> BagTopics:
+    """Look through a bag's topics.
+
+    :param bag: for the errors.
+    :param reader: of the bag, open.
+    :raises SourceError: the bag has no frames, or no topic that is wanted.
+    """
+    images = [c for c in reader.connections if c.msgtype in (RAW, COMPRESSED)]
+    if wanted.images:
+        chosen = [c for c in images if c.topic in wanted.images]
+        missing = set(wanted.images) - {c.topic for c in chosen}
+        if missing:
+            raise SourceError(f"{bag}: no image topic {', '.join(sorted(missing))}; "
+                              f"it has {', '.join(sorted(c.topic for c in images)) or 'none'}")
+    else:
+        chosen = [c for c in images if not set(c.topic.split('/')) & set(_NOT_CAMERAS)
+                  and not _shows_depth(reader, c)]
+    if not chosen:
+        raise SourceError(f'{bag}: no topic of type {RAW} or {COMPRESSED} with camera frames')
+    cameras = sorted({camera_of(c.topic) for c in chosen})
+    others = sorted({c.topic for c in images if c.msgtype == RAW} - {c.topic for c in chosen})
+    ranges = sorted({c.topic for c in reader.connections if c.msgtype == _RANGE})
+    return BagTopics(
+        frozenset(c.topic for c in chosen), sum(c.msgcount for c in chosen),
+        _odometry_topic(bag, sorted({c.topic for c in reader.connections
+                                     if c.msgtype == _ODOMETRY}), wanted.odometry),
+        _of_cameras(bag, 'depth', wanted.depth, cameras, others,
+                    {topic: _camera_of_depth(topic) for topic in others}),
+        _of_cameras(bag, 'range', wanted.range, cameras, ranges,
+                    {topic: camera_of(topic) for topic in ranges}))
+
+
+def camera_of(topic: str) -> str:
+    """Return a camera's name: its topic without `image_raw`, `compressed` and slashes around."""
+    parts = topic.strip('/').split('/')
+    if parts[-1] == 'compressed':
+        parts = parts[:-1]
+    return '/'.join(parts[:-1]) or parts[0]
+
+
+def _camera_of_depth(topic: str) -> str:
+    """Return the camera whose frames a depth image is registered to; '' where its name is mute."""
+    aligned = _ALIGNED.fullmatch(topic.strip('/'))
+    if aligned:
+        return f"{aligned[1] or ''}{aligned[2]}"
+    return camera_of(topic) if topic.split('/')[-1] == _DEPTH else ''
+
+
+def _shows_depth(reader: AnyReader, connection: Connection) -> bool:
+    """Return whether a topic's first message is a depth image, whatever its name is."""
+    if connection.msgtype != RAW:
+        return False
+    for _, _, data in reader.messages([connection]):
+        message: Any = reader.deserialize(data, connection.msgtype)
+        return message.encoding in _DEPTH_ENCODINGS
+    return False
+
+
+def _of_cameras(bag: Path, sensor: str, wanted: str, cameras: Sequence[str], found: Sequence[str],
+                by_name: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return topic -> cameras: what the user says, else what the topics' names say.
+
+    :raises SourceError: no such camera or topic.
+    """
+    try:
+        said = dict(sensor_topics(f'{bag}: {sensor}', wanted, cameras))
+    except ValueError as error:
+        raise SourceError(str(error)) from None
+    missing = sorted(set(said.values()) - set(found))
+    if missing:
+        raise SourceError(f"{bag}: no {sensor} topic {', '.join(missing)}; it has "
+                          f"{', '.join(found) or 'none'}")
+    of_camera = {camera: topic for topic, camera in by_name.items() if camera} | said
+    return {topic: sorted(camera for camera, its in of_camera.items() if its == topic)
+            for topic in sorted(set(of_camera.values()))}
+
+
+def _odometry_topic(bag: Path, found: Sequence[str], wanted: str) -> str:
+    """Return the topic of the odometry; '' when there is none.
+
+    :raises SourceError: the one that is wanted is not there.
+    """
+    if wanted:
+        if wanted not in found:
+            raise SourceError(f'{bag}: no odometry topic {wanted}; it has '
+                              f"{', '.join(found) or 'none'}")
+        return wanted
+    named = [topic for topic in found if topic.split('/')[-1] in _ODOMETRY_TOPICS]
+    return found[0] if len(found) == 1 else named[0] if len(named) == 1 else ''
