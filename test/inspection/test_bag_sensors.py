@@ -152,6 +152,14 @@ def test_a_distance_sensor_elsewhere_counts_once_it_is_named(record):
         open_source(bag, distance='/eye/image_raw')
 
 
+def test_of_two_distance_sensors_the_one_counts_that_a_node_listens_to(record):
+    bag = record(('/eye/range', 9_990, distance(9_990, 2.5)),
+                 ('/eye/sonar', 9_995, distance(9_995, 4.0)),
+                 ('/eye/image_raw', 10_000, image(10_000, GREY, 'rgb8')))
+    frame, = open_source(bag)
+    assert frame.sensed.range_m == pytest.approx(2.5)
+
+
 def test_metres_keep_their_holes_and_byte_order():
     from tunnel_crack_ros.vision.depth import depth_from_raw
     metres = np.array([[1.5, np.nan], [np.inf, 0.0]], '>f4')

@@ -132,7 +132,9 @@ def _of_cameras(bag: Path, sensor: str, wanted: str, cameras: Sequence[str], fou
     if missing:
         raise SourceError(f"{bag}: no {sensor} topic {', '.join(missing)}; it has "
                           f"{', '.join(found) or 'none'}")
-    of_camera = {camera: topic for topic, camera in by_name.items() if camera} | said
+    # of several for one camera the one counts that a live node would listen to
+    plainest_last = sorted(by_name, key=lambda topic: topic.split('/')[-1] == sensor)
+    of_camera = {by_name[topic]: topic for topic in plainest_last if by_name[topic]} | said
     return {topic: sorted(camera for camera, its in of_camera.items() if its == topic)
             for topic in sorted(set(of_camera.values()))}
 
