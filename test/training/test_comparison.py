@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page that compares the paper's networks: honest about what has not run."""
 
+from dataclasses import replace
+
 import pytest
 
 from tunnel_crack_ros.evaluation.crack_dataset import DatasetError
@@ -14,6 +16,7 @@ from tunnel_crack_ros.training.comparison import (
 )
 from tunnel_crack_ros.training.models import architecture
 from tunnel_crack_ros.training.table_runs import Watch
+from tunnel_crack_ros.vision.model_folder import ModelNotFound
 
 pytestmark = pytest.mark.training
 
@@ -63,13 +66,27 @@ def test_networks_are_trained_scored_and_shown_one_after_the_other(drawn_sources
     _, mean, pooled = rows(page, SEGMENTER)
     assert all(0 <= float(cell) <= 100 for row in (mean, pooled)
                for cell in (row[2], row[3], row[5]))
-    assert '--crop 64' in page
+    assert '--crop 64' in page and '--teachers edge' in page
+    assert '| teacher | none | efficientnet_lite0_classifier@' in page
     # the thinly labelled source only: one of its two test images is cracked
     assert 'Here: the 1 test images with crack of uav75.' in page
 
     with pytest.raises(ValueError, match=r'was trained with another recipe.epochs'):
         compare(drawn_sources, tmp_path / 'runs', report, [CLASSIFIER], Budget(
             2, TINY.classifier_samples, TINY.segmenter_samples, TINY.crop_side))
+    with pytest.raises(ValueError, match=r'was trained with another teacher'):
+        compare(drawn_sources, tmp_path / 'runs', report, [CLASSIFIER], replace(TINY, teachers=''))
+
+
+def test_without_a_teacher_the_page_says_so():
+    page = comparison_report({}, replace(TINY, teachers=''), 0)
+    assert '--teachers none' in page and '| teacher | none | none |' in page
+    assert 'who learns fast from nothing' in page
+
+
+def test_an_unknown_set_of_teachers_is_refused(drawn_sources, tmp_path):
+    with pytest.raises(ModelNotFound, match="no set of models 'best'; expected edge or paper"):
+        compare(drawn_sources, tmp_path, tmp_path / 'page.md', budget=Budget(teachers='best'))
 
 
 def test_a_network_that_is_not_in_the_paper_is_refused(drawn_sources, tmp_path):

@@ -88,12 +88,35 @@ def test_card_names_the_teacher_and_its_data(drawn_cracks: Path, tmp_path: Path)
     assert names > {each['name'] for each in teacher.training_data}
 
 
-def test_unfit_teachers_are_refused() -> None:
-    """Of the other task, or without a layer in common."""
+def test_a_teacher_of_the_other_task_is_refused() -> None:
+    """Its answers would be of another kind."""
     with pytest.raises(ModelError, match='expected a segmenter'):
         Teacher(CLASSIFIER, architecture(_STUDENT))
-    with pytest.raises(ValueError, match='no layer in common'):
-        Teacher(SEGMENTER, architecture('pspnet_resnet50_segmenter'))
+
+
+@pytest.mark.parametrize('model', [
+    'pspnet_resnet50_segmenter', 'unet_vgg13_segmenter', 'efficientnet_b0_classifier',
+    'swin_t_classifier', 'vit_b16_classifier'])
+def test_networks_of_other_kinds_are_taught(model: str) -> None:
+    """By the layers that both have; where there is none, by the answers alone."""
+    torch.manual_seed(0)
+    plan = architecture(model)
+    network = plan.build(False).train()
+    teacher = Teacher(CLASSIFIER if plan.task == 'classifier' else SEGMENTER, plan)
+    lesson = Distillation(network, plan, teacher)
+    side = teacher.input_size[0] if plan.task == 'classifier' else 96
+    images = _pictures(side)
+    seen = reduced(images, plan.input_size) if plan.task == 'classifier' else images
+    logits = network(Normalise()(seen))
+    loss = lesson(images, logits)
+    answers = answer_loss(logits, teacher(images)[0])
+    if teacher.layers:
+        assert float(loss.detach()) > float(answers.detach()) + 0.1
+    else:
+        assert float(loss.detach()) == pytest.approx(float(answers.detach()))
+    loss.backward()
+    assert all(bool(weights.grad is None or weights.grad.isfinite().all())
+               for weights in network.parameters())
 
 
 def test_pictures_are_reduced_by_area() -> None:

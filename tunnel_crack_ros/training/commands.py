@@ -123,6 +123,8 @@ def compare(
         segmenter_samples: Annotated[int, typer.Option(min=8, help='An epoch.')] = 128,
         crop: Annotated[int, typer.Option(min=64, help='Of segmenters, px.')] = 192,
         simulated: Simulated = 0,
+        teachers: Annotated[str, typer.Option(
+            help='Set of deployed models that all learn from: edge, paper or none.')] = 'edge',
         seed: Seed = 0) -> None:
     """Train and score the paper's networks under one budget; resumable (needs PyTorch)."""
     with one_line_errors():
@@ -131,7 +133,8 @@ def compare(
         with progress_bars() as bars:
             run(data, out, report, [name.strip() for name in models.split(',')] if models
                 else MODELS, Budget(epochs, classifier_samples, segmenter_samples, crop,
-                                    simulated), seed, _watch(bars))
+                                    simulated, '' if teachers == 'none' else teachers),
+                seed, _watch(bars))
     print(report)
 
 

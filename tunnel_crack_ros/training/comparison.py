@@ -25,8 +25,10 @@ from tunnel_crack_ros.training.table_runs import (
     NOBODY,
     run_lines,
     Scores,
+    teacher_identity,
     Watch,
 )
+from tunnel_crack_ros.vision.model_folder import DEFAULT_SET, model_set
 
 # Feng et al., arXiv 2507.14010, Table 2: accuracy in %, frames/s on one RTX 3090.
 PAPER_CLASSIFIERS: Mapping[str, tuple[float, float]] = {
@@ -64,6 +66,14 @@ class Budget:
     segmenter_samples: int = 128
     crop_side: int = 192            # segmenters, px
     simulated: int = 0              # frames mixed in
+    teachers: str = DEFAULT_SET     # set of deployed models that all learn from; '': none
+
+    def teacher(self, task: str) -> str | None:
+        """Return the name of the model that networks of a task learn from.
+
+        :raises ModelNotFound: there is no such set.
+        """
+        return getattr(model_set(self.teachers), task) if self.teachers else None
 
     def recipe(self, task: str) -> Recipe:
         """Cut our recipe down.
@@ -126,8 +136,9 @@ def comparison_report(scores: Mapping[str, Scores], budget: Budget, seed: int) -
         'segmenters (Table 3). Here all twelve are trained again under one budget, far smaller '
         "than the paper's, from one command:", '',
         '```', _command(budget, seed), '```', '',
-        'The budget is so small that the order of the networks says who learns fast from nothing, '
-        'not who is best in the end. One run each, one seed: small differences mean nothing.', '',
+        'The budget is so small that the order of the networks says who learns fast'
+        f"{' from a teacher' if budget.teachers else ' from nothing'}, not who is best in the "
+        'end. One run each, one seed: small differences mean nothing.', '',
         '## Table 2: classification', '', *_classifier_rows(scores), '',
         *_classifier_notes(classifiers),
         '## Table 3: segmentation', '', *_segmenter_rows(scores), '',
@@ -138,7 +149,7 @@ def comparison_report(scores: Mapping[str, Scores], budget: Budget, seed: int) -
 def _line(name: str, budget: Budget, seed: int) -> Line:
     plan = architecture(name)
     return Line(name, plan.title, name, budget.recipe(plan.task), budget.simulated, seed,
-                pretrained=False)
+                pretrained=False, teacher=budget.teacher(plan.task))
 
 
 def _test_sources(data: Path) -> dict[str, list[str]]:
@@ -175,7 +186,7 @@ def _command(budget: Budget, seed: int) -> str:
     return ('tunnel_crack compare --data DIR --out runs/comparison '
             f'--epochs {budget.epochs} --classifier-samples {budget.classifier_samples} '
             f'--segmenter-samples {budget.segmenter_samples} --crop {budget.crop_side} '
-            f'--simulated {budget.simulated} --seed {seed}')
+            f"--simulated {budget.simulated} --teachers {budget.teachers or 'none'} --seed {seed}")
 
 
 def _classifier_rows(scores: Mapping[str, Scores]) -> list[str]:
@@ -255,6 +266,7 @@ def _differences(found: Sequence[Scores], budget: Budget) -> list[str]:
          f'{budget.crop_side} px, batch {segmenter.batch_size}'),
         ('start', '-', 'random weights for all: ImageNet weights of these networks could not be '
          'had'),
+        ('teacher', 'none', _taught(budget)),
         ('optimiser', 'learning rate 0.005 (classifiers) or 0.001 (segmenters), in steps',
          f'AdamW, learning rate {classifier.learning_rate:g} or {segmenter.learning_rate:g}, '
          'warm-up and cosine, moving average of the weights'),
@@ -262,6 +274,15 @@ def _differences(found: Sequence[Scores], budget: Budget) -> list[str]:
         ('threshold', '-', 'chosen on validation data'),
         ('frames/s', 'one RTX 3090',
          f'{machine}; a frame at a time, from pixels to verdict or mask, float32')))]
+
+
+def _taught(budget: Budget) -> str:
+    if not budget.teachers:
+        return 'none'
+    names = ' and '.join(teacher_identity(budget.teacher(task))
+                         for task in ('classifier', 'segmenter'))
+    return (f'{names}: beside the labels all learn its answers, and its features where a network '
+            'has layers like its own ([training.md](training.md))')
 
 
 def _wrapped(notes: Sequence[str]) -> list[str]:

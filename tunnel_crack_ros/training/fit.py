@@ -31,6 +31,7 @@ from tunnel_crack_ros.training.licences import most_of_each
 from tunnel_crack_ros.training.losses import cell_loss, CrackLoss, DiceLoss, FrameLoss
 from tunnel_crack_ros.training.mining import FalseAlarm, mine_false_alarms
 from tunnel_crack_ros.training.models import Architecture, architecture, Normalise
+from tunnel_crack_ros.training.precision import autocast
 from tunnel_crack_ros.training.recipes import OURS, Recipe
 from tunnel_crack_ros.training.samples import CropSamples, FrameSamples
 from tunnel_crack_ros.training.simulated import simulated_images
@@ -221,14 +222,14 @@ class _Run:
         self.network.train()
         seen = (reduced(images, self._plan.input_size) if self._plan.task == 'classifier'
                 else images)
-        with torch.autocast(self._device.type, torch.bfloat16):
+        with autocast(self._device):
             logits = self.network(self._normalise(seen.to(self._device)))
         loss = self._loss(logits, labels.to(self._device))
         if self._distillation is not None:
-            with torch.autocast(self._device.type, torch.bfloat16):
+            with autocast(self._device):
                 loss = loss + self._distillation(images, logits)
         if self._cells is not None and cells is not None:
-            with torch.autocast(self._device.type, torch.bfloat16):
+            with autocast(self._device):
                 where = self._cells((cells.shape[1], cells.shape[2]))
             loss = loss + self._recipe.cells * cell_loss(where, cells.to(self._device))
         self._optimiser.zero_grad(set_to_none=True)
@@ -244,7 +245,7 @@ class _Run:
         network = self.average.module.eval()
         frames = WholeFrames(images, self._plan.task, self._plan.input_size)
         losses = []
-        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16):
+        with torch.inference_mode(), autocast(self._device):
             for pixels, label in DataLoader(frames, self._recipe.batch_size):
                 logits = network(self._normalise(pixels.to(self._device)))
                 losses.append(float(self._loss(logits, label.to(self._device))) * len(pixels))

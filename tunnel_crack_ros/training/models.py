@@ -143,6 +143,7 @@ def start_narrow(network: nn.Module) -> None:
 
 _RESNET = {f'layer{n}': Tap(f'layer{n}') for n in (1, 2, 3, 4)}
 _DENSENET = {f'layer{n}': Tap(f'features.denseblock{n}') for n in (1, 2, 3, 4)}
+_SWIN = {'layer4': Tap('permute')}    # the stages before have their channels last
 _RESNET_ENCODER = {f'layer{n}': Tap(f'encoder.layer{n}') for n in (1, 2, 3, 4)}
 _DEEPLABV3PLUS = {
     'low_level': Tap('decoder.block1'), 'aspp': Tap('decoder.aspp'),
@@ -154,6 +155,12 @@ _FRAME, _SQUARE = (512, 384), (224, 224)
 # Last block of each stage of EfficientNet that ends a resolution: strides 4, 8, 16 and the last.
 _LITE_STAGES = {'layer1': 'blocks.1', 'layer2': 'blocks.2', 'layer3': 'blocks.4',
                 'layer4': 'blocks.6'}
+
+_EFFICIENTNET = {'layer1': Tap('features.2'), 'layer2': Tap('features.3'),
+                 'layer3': Tap('features.5'), 'layer4': Tap('features.7')}
+_VGG13_ENCODER = {'layer1': Tap('encoder.features.13'), 'layer2': Tap('encoder.features.18'),
+                  'layer3': Tap('encoder.features.23'), 'layer4': Tap('encoder.features.24')}
+_PSPNET_ENCODER = {layer: _RESNET_ENCODER[layer] for layer in ('layer1', 'layer2')}
 
 _LITE = {layer: Tap(module) for layer, module in _LITE_STAGES.items()}
 _LITE_ENCODER = {layer: Tap(f'encoder.model.{module}') for layer, module in _LITE_STAGES.items()}
@@ -201,13 +208,14 @@ ARCHITECTURES: dict[str, Architecture] = {
         _DENSENET),
     'efficientnet_b0_classifier': Architecture(
         'EfficientNet-B0', 'classifier', _classifier(torchvision.models.efficientnet_b0),
-        _SQUARE),
+        _SQUARE, _EFFICIENTNET),
     'resnet50_classifier': Architecture(
         'ResNet-50', 'classifier', _classifier(torchvision.models.resnet50), _SQUARE, _RESNET),
     'resnet101_classifier': Architecture(
         'ResNet-101', 'classifier', _classifier(torchvision.models.resnet101), _SQUARE, _RESNET),
     'swin_t_classifier': Architecture(
-        'Swin Transformer, tiny', 'classifier', _classifier(torchvision.models.swin_t), _SQUARE),
+        'Swin Transformer, tiny', 'classifier', _classifier(torchvision.models.swin_t), _SQUARE,
+        _SWIN),
     'vit_b16_classifier': Architecture(
         'Vision Transformer, base, 16', 'classifier', _classifier(torchvision.models.vit_b_16),
         _SQUARE, one_size=True),
@@ -221,11 +229,13 @@ ARCHITECTURES: dict[str, Architecture] = {
         _segmenter(smp.DeepLabV3, 'resnet101', decoder_atrous_rates=_PAPER_RATES), _FRAME,
         _RESNET_ENCODER),
     'pspnet_resnet50_segmenter': Architecture(
-        'PSPNet with ResNet-50', 'segmenter', _segmenter(smp.PSPNet, 'resnet50'), _FRAME),
+        'PSPNet with ResNet-50', 'segmenter', _segmenter(smp.PSPNet, 'resnet50'), _FRAME,
+        _PSPNET_ENCODER),
     'unet_vgg13_segmenter': Architecture(
-        'U-Net with VGG-13', 'segmenter', _segmenter(smp.Unet, 'vgg13'), _FRAME),
+        'U-Net with VGG-13', 'segmenter', _segmenter(smp.Unet, 'vgg13'), _FRAME, _VGG13_ENCODER),
     'unetplusplus_vgg13_segmenter': Architecture(
-        'U-Net++ with VGG-13', 'segmenter', _segmenter(smp.UnetPlusPlus, 'vgg13'), _FRAME),
+        'U-Net++ with VGG-13', 'segmenter', _segmenter(smp.UnetPlusPlus, 'vgg13'), _FRAME,
+        _VGG13_ENCODER),
     # on the paper's encoders: what these learn in a U-Net, the paper's networks start from
     'unet_densenet169_segmenter': Architecture(
         'U-Net with DenseNet-169', 'segmenter',

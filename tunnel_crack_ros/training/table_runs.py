@@ -17,6 +17,8 @@ from typing import Any
 from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset
 from tunnel_crack_ros.training.fit import count_sources, Epoch, train
 from tunnel_crack_ros.training.recipes import Recipe
+from tunnel_crack_ros.vision.model_card import ModelCard
+from tunnel_crack_ros.vision.model_folder import find_card
 
 Scores = dict[str, Any]
 
@@ -33,6 +35,7 @@ class Line:
     seed: int = 0
     pretrained: bool = True
     start_from: Path | None = None      # a checkpoint; None: ImageNet weights, if pretrained
+    teacher: str | None = None          # name or path of a deployed model
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ def run_lines(lines: Sequence[Line], data: Path, out: Path,
         _share_simulated(out, folder)
         best = train(line.model, data, folder, recipe=line.recipe, simulated=line.simulated,
                      seed=line.seed, pretrained=line.pretrained, start_from=line.start_from,
+                     teacher=line.teacher,
                      resume=(folder / f'{line.model}.last.pt').is_file(),
                      on_step=watch.on_step, on_epoch=watch.on_epoch)
         _write(folder / 'scores.json', score(line, best))
@@ -102,6 +106,7 @@ def _made_of(line: Line, data: Path) -> dict[str, Any]:
     values = asdict(line)
     del values['name'], values['title']
     values['start_from'] = start_identity(line.start_from)
+    values['teacher'] = teacher_identity(line.teacher)
     values['recipe']['source_weights'] = dict(line.recipe.source_weights)
     values['images'] = count_sources(list(CrackDataset.read(data).images))
     return dict(json.loads(json.dumps(values)))
@@ -117,6 +122,15 @@ def start_identity(start: Path | None) -> str:
     if not start.is_file():
         raise ValueError(f'{start}: no such checkpoint to start from')
     return f'{start.name}@{hashlib.sha256(start.read_bytes()).hexdigest()[:12]}'
+
+
+def teacher_identity(teacher: str | None) -> str:
+    """Return a deployed model's name and hash; '' for none.
+
+    :raises ModelNotFound: no such model.
+    :raises ModelCardError: its card cannot be read.
+    """
+    return ModelCard.read(find_card(teacher)).identity if teacher else ''
 
 
 def start_sentence(line: Line) -> str:
