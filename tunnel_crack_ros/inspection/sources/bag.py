@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,10 @@ from tunnel_crack_ros.inspection.sensor_messages import (
     range_of,
     stamp_ns,
 )
+from tunnel_crack_ros.inspection.sources.bag_files import readable_paths
+from tunnel_crack_ros.inspection.sources.bag_message import read_messages, Unreadable
 from tunnel_crack_ros.inspection.sources.bag_topics import (
+    BagTopics,
     camera_of,
     COMPRESSED,
     find_topics,
@@ -32,18 +35,7 @@ from tunnel_crack_ros.vision.frame_measures import CameraSensors, Sensed
 from tunnel_crack_ros.vision.odometry_history import OdometryHistory
 
 _CALIBRATION = 'sensor_msgs/msg/CameraInfo'
-_BAG_ENDINGS = ('.mcap', '.db3')
 _LOOK_AHEAD_NS = 300_000_000    # so long a frame waits for sensors that were recorded after it
-
-
-def bag_below(path: Path) -> Path | None:
-    """Return the bag's folder if a path is a bag, a bag's file, or holds one in `bag/`."""
-    if path.is_file():
-        return path.parent if path.suffix in _BAG_ENDINGS else None
-    for folder in (path, path / 'bag'):
-        if (folder / 'metadata.yaml').is_file():
-            return folder
-    return None
 
 
 class BagFrames:
@@ -52,12 +44,13 @@ class BagFrames:
     def __init__(self, bag: Path, wanted: Wanted) -> None:
         """Look into a bag.
 
-        :param bag: folder with `metadata.yaml`.
+        :param bag: what `bag_below` found.
         :param wanted: topics that the user names.
         :raises SourceError: the bag cannot be read, or has no such topic.
         """
         self._bag = bag
-        with _reading(bag) as reader:
+        self._paths = _paths(bag)
+        with _reading(bag, self._paths) as reader:
             self._topics = find_topics(bag, reader, wanted)
 
     def __len__(self) -> int:
@@ -65,49 +58,75 @@ class BagFrames:
         return self._topics.frames
 
     def __iter__(self) -> Iterator[RecordedFrame]:
-        """Read the frames; each waits a moment for what its sensors say a little later."""
+        """Read the frames; each waits a moment for what its sensors say a little later.
+
+        :raises SourceError: the bag is broken from here on; every frame before has been given.
+        """
         sensors: dict[str, CameraSensors] = defaultdict(CameraSensors)
         odometry = OdometryHistory()
         waiting: deque[tuple[int, Any, Connection]] = deque()
+        broken: SourceError | None = None
 
-        def frame(message: Any, connection: Connection) -> RecordedFrame:
+        def frame(recorded_ns: int, message: Any, connection: Connection) -> RecordedFrame:
+            if isinstance(message, Unreadable):
+                return _unreadable(recorded_ns, message, connection)
             sensed = sensors[camera_of(connection.topic)].at(
                 stamp_ns(message.header), message.header.frame_id, odometry)
             return _frame(message, connection, sensed)
-        with _reading(self._bag) as reader:
+        with _reading(self._bag, self._paths) as reader:
             topics = self._topics
             wanted = [c for c in reader.connections if c.msgtype == _CALIBRATION
                       or c.topic in topics.images or c.topic == topics.odometry
                       or c.topic in topics.ranges or c.topic in topics.depths]
-            for connection, recorded_ns, data in reader.messages(wanted):
-                while waiting and waiting[0][0] < recorded_ns - _LOOK_AHEAD_NS:
-                    yield frame(*waiting.popleft()[1:])
-                message: Any = reader.deserialize(data, connection.msgtype)
-                topic = connection.topic
-                if topic in topics.images:
-                    waiting.append((recorded_ns, message, connection))
-                elif connection.msgtype == _CALIBRATION:
-                    sensors[camera_of(topic)].calibration = calibration_of(message)
-                elif topic == topics.odometry:
-                    odometry.add(pose_of(message))
-                for camera in topics.ranges.get(topic, ()):
-                    sensors[camera].ranges.add(stamp_ns(message.header), *range_of(message))
-                for camera in topics.depths.get(topic, ()):
-                    sensors[camera].depths.add(depth_of(message))
+            try:
+                for connection, recorded_ns, message in read_messages(self._bag, reader, wanted):
+                    while waiting and waiting[0][0] < recorded_ns - _LOOK_AHEAD_NS:
+                        yield frame(*waiting.popleft())
+                    if connection.topic in topics.images:
+                        waiting.append((recorded_ns, message, connection))
+                    elif not isinstance(message, Unreadable):
+                        _note(message, connection, topics, sensors, odometry)
+            except SourceError as error:
+                broken = error
             while waiting:
-                yield frame(*waiting.popleft()[1:])
+                yield frame(*waiting.popleft())
+        if broken is not None:
+            raise broken
+
+
+def _note(message: Any, connection: Connection, topics: BagTopics,
+          sensors: Mapping[str, CameraSensors], odometry: OdometryHistory) -> None:
+    """Take what a sensor says."""
+    topic = connection.topic
+    if connection.msgtype == _CALIBRATION:
+        sensors[camera_of(topic)].calibration = calibration_of(message)
+    elif topic == topics.odometry:
+        odometry.add(pose_of(message))
+    for camera in topics.ranges.get(topic, ()):
+        sensors[camera].ranges.add(stamp_ns(message.header), *range_of(message))
+    for camera in topics.depths.get(topic, ()):
+        sensors[camera].depths.add(depth_of(message))
 
 
 def _frame(message: Any, connection: Connection, sensed: Sensed) -> RecordedFrame:
     camera = camera_of(connection.topic)
     stamp = (int(message.header.stamp.sec), int(message.header.stamp.nanosec))
-    name = f"{camera.replace('/', '_')}_{stamp[0]}_{stamp[1]:09d}"
     rgb, error = None, ''
     try:
         rgb = _pixels(message, connection.msgtype)
     except FrameError as found:
         error = str(found)
-    return RecordedFrame(name, camera, stamp, rgb, error, sensed)
+    return RecordedFrame(_name(camera, stamp), camera, stamp, rgb, error, sensed)
+
+
+def _unreadable(recorded_ns: int, message: Unreadable, connection: Connection) -> RecordedFrame:
+    camera = camera_of(connection.topic)
+    stamp = divmod(recorded_ns, 1_000_000_000)      # its own cannot be read either
+    return RecordedFrame(_name(camera, stamp), camera, stamp, None, message.error)
+
+
+def _name(camera: str, stamp: tuple[int, int]) -> str:
+    return f"{camera.replace('/', '_')}_{stamp[0]}_{stamp[1]:09d}"
 
 
 def _pixels(message: Any, kind: str) -> RgbFrame:
@@ -118,12 +137,19 @@ def _pixels(message: Any, kind: str) -> RgbFrame:
                         big_endian=bool(message.is_bigendian))
 
 
-def _reading(bag: Path) -> AnyReader:
+def _paths(bag: Path) -> list[Path]:
     try:
-        reader = AnyReader([bag], default_typestore=get_typestore(Stores.ROS2_JAZZY))
+        return readable_paths(bag)
+    except OSError as error:
+        raise SourceError(f'{bag}: cannot be read as a bag: {error}') from error
+
+
+def _reading(bag: Path, paths: list[Path]) -> AnyReader:
+    try:
+        reader = AnyReader(paths, default_typestore=get_typestore(Stores.ROS2_JAZZY))
         reader.open()
         reader.close()
-        return AnyReader([bag], default_typestore=get_typestore(Stores.ROS2_JAZZY))
+        return AnyReader(paths, default_typestore=get_typestore(Stores.ROS2_JAZZY))
     except (AnyReaderError, OSError, ValueError, KeyError) as error:
         raise SourceError(f'{bag}: cannot be read as a bag: {error}') from error
     except Exception as error:  # the storage plugins raise types of their own

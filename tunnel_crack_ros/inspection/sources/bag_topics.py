@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 import re
-from typing import Any
 
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection
 
+from tunnel_crack_ros.inspection.sources.bag_message import read_messages, Unreadable
 from tunnel_crack_ros.inspection.sources.recorded_frame import SourceError
 from tunnel_crack_ros.sensor_topics import sensor_topics
 
@@ -76,7 +76,7 @@ def find_topics(bag: Path, reader: AnyReader, wanted: Wanted) -> BagTopics:
                               f"it has {', '.join(sorted(c.topic for c in images)) or 'none'}")
     else:
         chosen = [c for c in images if not set(c.topic.split('/')) & set(_NOT_CAMERAS)
-                  and not _shows_depth(reader, c)]
+                  and not _shows_depth(bag, reader, c)]
     if not chosen:
         raise SourceError(f'{bag}: no topic of type {RAW} or {COMPRESSED} with camera frames')
     cameras = sorted({camera_of(c.topic) for c in chosen})
@@ -108,13 +108,13 @@ def _camera_of_depth(topic: str) -> str:
     return camera_of(topic) if topic.split('/')[-1] == _DEPTH else ''
 
 
-def _shows_depth(reader: AnyReader, connection: Connection) -> bool:
-    """Return whether a topic's first message is a depth image, whatever its name is."""
+def _shows_depth(bag: Path, reader: AnyReader, connection: Connection) -> bool:
+    """Return whether a topic's first readable message is a depth image, whatever its name is."""
     if connection.msgtype != RAW:
         return False
-    for _, _, data in reader.messages([connection]):
-        message: Any = reader.deserialize(data, connection.msgtype)
-        return message.encoding in _DEPTH_ENCODINGS
+    for _, _, message in read_messages(bag, reader, [connection]):
+        if not isinstance(message, Unreadable):
+            return message.encoding in _DEPTH_ENCODINGS
     return False
 
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tunnel_crack_ros.inspection.sources.bag import bag_below, BagFrames
+from tunnel_crack_ros.inspection.sources.bag import BagFrames
+from tunnel_crack_ros.inspection.sources.bag_files import bag_below
 from tunnel_crack_ros.inspection.sources.bag_topics import Wanted
 from tunnel_crack_ros.inspection.sources.images import IMAGE_ENDINGS, ImageFrames, images_below
 from tunnel_crack_ros.inspection.sources.recorded_frame import FrameSource, SourceError

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bags whose recording never ended, or whose bytes went bad: what is whole is read."""
+
+import logging
+import shutil
+import struct
+
+import numpy as np
+import pytest
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import get_typestore, Stores
+
+from tunnel_crack_ros.inspection.sources import open_source, SourceError
+from tunnel_crack_ros.inspection.sources.bag_files import CutOffMcap, whole_part
+
+STORE = get_typestore(Stores.ROS2_JAZZY)
+IMAGE = 'sensor_msgs/msg/Image'
+MS = 1_000_000
+
+
+def image(value, ms, side=32):
+    header = STORE.types['std_msgs/msg/Header'](
+        frame_id='eye', stamp=STORE.types['builtin_interfaces/msg/Time'](sec=0, nanosec=ms * MS))
+    message = STORE.types[IMAGE](header=header, height=side, width=side, encoding='mono8',
+                                 step=side, is_bigendian=0,
+                                 data=np.full(side * side, value, np.uint8))
+    return bytes(STORE.serialize_cdr(message, IMAGE))
+
+
+@pytest.fixture
+def record(tmp_path):
+    """Write messages of one camera, as bytes, every 100 ms."""
+    def bag(messages, storage=StoragePlugin.MCAP):
+        folder = tmp_path / 'bag'
+        with Writer(folder, version=9, storage_plugin=storage) as writer:
+            topic = writer.add_connection('/left/image_raw', IMAGE, typestore=STORE)
+            for number, message in enumerate(messages):
+                writer.write(topic, (number + 1) * 100 * MS, message)
+        return folder
+    return bag
+
+
+def values(frames):
+    return [None if frame.rgb is None else int(frame.rgb[0, 0, 0]) for frame in frames]
+
+
+@pytest.mark.parametrize('broken', [0, 1, 2])
+def test_a_frame_whose_bytes_are_no_message_is_an_unreadable_frame(record, broken):
+    messages = [image(10 + number, 100 * (number + 1)) for number in range(3)]
+    messages[broken] = messages[broken][:9]
+    frames = list(open_source(record(messages)))
+    expected = [10, 11, 12]
+    expected[broken] = None
+    assert values(frames) == expected
+    assert frames[broken].error.startswith(f'no {IMAGE}: ')
+    assert frames[broken].stamp == (0, (broken + 1) * 100 * MS)
+    assert frames[broken].camera == 'left'
+    assert len({frame.name for frame in frames}) == 3
+
+
+def test_sensors_whose_bytes_are_no_message_say_nothing(record, tmp_path):
+    folder = tmp_path / 'bag'
+    with Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        topics = [writer.add_connection(*topic, typestore=STORE) for topic in (
+            ('/left/camera_info', 'sensor_msgs/msg/CameraInfo'),
+            ('/left/range', 'sensor_msgs/msg/Range'), ('/odometry', 'nav_msgs/msg/Odometry'),
+            ('/left/depth', IMAGE), ('/left/image_raw', IMAGE))]
+        for number, topic in enumerate(topics[:-1]):
+            writer.write(topic, (number + 1) * MS, b'\0\1\0\0no')
+        writer.write(topics[-1], 9 * MS, image(7, 9))
+    frame, = open_source(folder)
+    assert values([frame]) == [7] and frame.sensed.calibration is None
+
+
+def cut_off(folder, share):
+    """Leave a recording as a loss of power does: without its end and without metadata.yaml."""
+    recording, = folder.glob('bag.*')
+    content = recording.read_bytes()
+    recording.write_bytes(content[:int(len(content) * share)])
+    (folder / 'metadata.yaml').unlink()
+    return recording
+
+
+@pytest.fixture
+def large(record):
+    """Write 12 frames in several chunks."""
+    return record([image(number, 100 * (number + 1), side=700) for number in range(12)])
+
+
+@pytest.mark.parametrize('share', [0.999, 0.5])
+def test_a_recording_that_never_ended_is_read_as_far_as_it_goes(large, share, caplog):
+    recording = cut_off(large, share)
+    with caplog.at_level(logging.WARNING):
+        source = open_source(large)
+    frames = list(source)
+    assert len(source) == len(frames)
+    assert 12 * share - 3 <= len(frames) <= 12 * share
+    assert values(frames) == list(range(len(frames)))
+    assert caplog.text.count(f'{recording}: cut off, as by a loss of power; read up to byte') == 1
+    assert values(open_source(recording)) == values(frames)     # the file alone will do
+    assert values(open_source(large.parent)) == values(frames)  # and the folder around it
+
+
+def test_of_a_recording_in_several_files_only_the_last_is_cut_off(large, record, caplog):
+    whole, = large.glob('bag.*')
+    shutil.move(whole, large / 'bag_0.mcap')
+    with Writer(large.parent / 'next', version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        topic = writer.add_connection('/left/image_raw', IMAGE, typestore=STORE)
+        for number in range(12, 24):
+            writer.write(topic, (number + 1) * 100 * MS, image(number, 100 * (number + 1), 700))
+    shutil.move(large.parent / 'next' / 'next.mcap', large / 'bag.mcap')
+    cut_off(large, 0.5)
+    (large / 'bag.mcap').rename(large / 'bag_1.mcap')
+    frames = list(open_source(large))
+    assert 12 < len(frames) < 24
+    assert values(frames) == list(range(len(frames)))
+
+
+def test_a_file_that_lost_its_end_later_is_read_though_its_metadata_is_there(large):
+    recording, = large.glob('bag.mcap')
+    recording.write_bytes(recording.read_bytes()[:-20])
+    assert values(open_source(large)) == list(range(12))
+
+
+def test_an_sqlite_recording_without_metadata_is_read(record):
+    folder = record([image(5, 100), image(6, 200)], StoragePlugin.SQLITE3)
+    (folder / 'metadata.yaml').unlink()
+    assert values(open_source(folder)) == [5, 6]
+
+
+def test_a_recording_that_ended_before_its_first_chunk_has_no_frames(large):
+    cut_off(large, 0.0001)
+    with pytest.raises(SourceError, match='no topic of type'):
+        open_source(large)
+
+
+def test_a_chunk_of_bad_bytes_ends_the_reading_after_what_was_before(large):
+    recording, = large.glob('bag.mcap')
+    content = bytearray(recording.read_bytes())
+    record, chunks = 8, []
+    while record < len(content) - 8:
+        opcode, length = struct.unpack_from('<BQ', content, record)
+        chunks += [record] if opcode == 6 else []
+        record += 9 + length
+    assert len(chunks) >= 3
+    struct.pack_into('<I', content, chunks[1] + 9 + 24, 1)      # its checksum
+    recording.write_bytes(content)
+    frames = []
+    with pytest.raises(SourceError, match=f'{large}: broken, cannot be read any further: '):
+        frames.extend(open_source(large))
+    assert 2 <= len(frames) < 9 and values(frames) == list(range(len(frames)))
+
+
+def test_the_whole_part_of_a_file(large):
+    recording, = large.glob('bag.mcap')
+    assert whole_part(recording) is None
+    size = recording.stat().st_size
+    with recording.open('r+b') as content:
+        content.truncate(size - 1)
+    length = whole_part(recording)
+    assert size - 40 <= length < size - 1
+    completed = CutOffMcap(recording, length)
+    with completed.open('rb') as content:
+        read = content.read()
+        assert read[:length] == recording.read_bytes()[:length] and len(read) == length + 37
+        assert content.seek(-8, 2) == length + 29
+        assert content.read(20) == b'\x89MCAP0\r\n'
+    other = recording.with_name('other.mcap')
+    other.write_bytes(b'something else altogether')
+    assert whole_part(other) is None
