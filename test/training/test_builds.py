@@ -36,7 +36,7 @@ NETWORKS = [CLASSIFIER, 'unet_efficientnet_lite0_segmenter', 'deeplabv3plus_resn
 BUILDS = ['int8', 'fp16', 'int8_weights']
 SHORT = Recipe(epochs=3, samples_per_epoch=64, batch_size=8, learning_rate=5e-4,
                source_weights={}, mix=SampleMix(distractor_share=0.0, paste_share=0.0),
-               average_decay=0.8, validate_every=3)
+               average_decay=0.8, validate_every=3, input_side=160)
 
 
 @pytest.fixture(scope='module')
@@ -252,7 +252,7 @@ def test_a_segmenter_gets_the_threshold_and_peak_it_is_given(drawn_cracks, tmp_p
     """The card's metrics are those at these, not at the best ones."""
     best = train(NETWORKS[1], drawn_cracks, tmp_path, simulated=8, recipe=replace(
         SHORT, epochs=1, samples_per_epoch=8, crop_side=96, learning_rate=1e-6,
-        average_decay=0.0, validate_every=1),
+        average_decay=0.0, validate_every=1, input_side=0),
         start_from=find_card(SEGMENTER).with_suffix('.onnx'))
     with pytest.raises(ValueError, match=r'threshold is 1.5; expected one of 0.2, 0.25,'):
         export_builds(best, tmp_path, drawn_cracks, ['fp32'], at=(1.5, 0.9))

@@ -67,7 +67,8 @@ def test_stopped_run_goes_on_to_the_same_weights(model: str, teacher: str, drawn
                                                  tmp_path: Path) -> None:
     """What translates between the features is restored, too."""
     recipe = replace(OURS[architecture(model).task], epochs=2, samples_per_epoch=4, batch_size=2,
-                     crop_side=96, validate_every=2, schedule='steps', step_epochs=5)
+                     crop_side=96, validate_every=2, schedule='steps', step_epochs=5,
+                     input_side=96 if teacher == CLASSIFIER else 0)
     train(model, drawn_cracks, tmp_path / 'whole', recipe=recipe, teacher=teacher)
     half = replace(recipe, epochs=1)
     train(model, drawn_cracks, tmp_path / 'parts', recipe=half, teacher=teacher)

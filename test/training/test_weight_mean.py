@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The mean of a trained network and its start lies between the two."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,6 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from tunnel_crack_ros.cli import app
@@ -25,6 +25,14 @@ pytestmark = pytest.mark.training
 START = find_card(SEGMENTER).with_suffix('.onnx')
 
 
+@pytest.fixture(scope='module', autouse=True)
+def _few_pictures() -> Iterator[None]:
+    """Take few for the statistics: how good they are does not matter here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('tunnel_crack_ros.training.weight_mean._PICTURES', 2)
+        yield
+
+
 @pytest.fixture(scope='module')
 def trained(drawn_cracks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Train the shipped segmenter on for a few steps, large ones."""
@@ -34,26 +42,36 @@ def trained(drawn_cracks: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
                  start_from=START)
 
 
+@pytest.fixture(scope='module')
+def averaged(trained: Path, drawn_cracks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Average by `tunnel_crack average`, which says where the file is and what comes next."""
+    out = tmp_path_factory.mktemp('mean')
+    result = CliRunner().invoke(app, [
+        'average', str(trained), str(START), '--data', str(drawn_cracks), '--out', str(out)])
+    assert result.exit_code == 0, result.output
+    assert 'tunnel_crack export' in result.output
+    return out / f'{SEGMENTER}.best.pt'
+
+
 def _weights(path: Path) -> list[np.ndarray]:
     graph = onnx.load(str(path)).graph
     numbers = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
     return [numbers[node.input[1]] for node in graph.node if node.op_type == 'Conv']
 
 
-def test_half_of_each(trained: Path, drawn_cracks: Path, tmp_path: Path) -> None:
+def test_half_of_each(trained: Path, averaged: Path, tmp_path: Path) -> None:
     """Each convolution of the exported mean is the mean of both files' convolutions."""
-    mean = write_mean(trained, START, drawn_cracks, tmp_path / 'mean')
     old, new = _weights(START), _weights(export(trained, tmp_path / 'new').model)
-    mixed = _weights(export(mean, tmp_path / 'mixed').model)
+    mixed = _weights(export(averaged, tmp_path / 'mixed').model)
     assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(old, new))
     for a, b, found in zip(old, new, mixed, strict=True):
         np.testing.assert_allclose(found, (a + b) / 2, atol=1e-5)
 
 
 def test_mean_carries_the_data_of_both_and_a_score_of_its_own(
-        trained: Path, drawn_cracks: Path, tmp_path: Path) -> None:
+        trained: Path, averaged: Path, drawn_cracks: Path) -> None:
     """What the card will say of training data and validation."""
-    state = read_checkpoint(write_mean(trained, START, drawn_cracks, tmp_path))
+    state = read_checkpoint(averaged)
     before = read_checkpoint(trained)
     assert {'uav75', 'k11_noncrack', drawn_cracks.name} <= set(state['training_data'])
     assert state['validation'] != before['validation']
@@ -84,12 +102,3 @@ def test_what_cannot_be_averaged_is_refused(trained: Path, drawn_cracks: Path,
         write_mean(trained, START, drawn_cracks, tmp_path, share=1.5)
     with pytest.raises(ValueError, match='expected another folder'):
         write_mean(trained, START, drawn_cracks, trained.parent)
-
-
-def test_command(trained: Path, drawn_cracks: Path, tmp_path: Path) -> None:
-    """`tunnel_crack average` says where the checkpoint is and what comes next."""
-    result = CliRunner().invoke(app, [
-        'average', str(trained), str(START), '--data', str(drawn_cracks), '--out', str(tmp_path)])
-    assert result.exit_code == 0, result.output
-    assert 'tunnel_crack export' in result.output
-    assert torch.load(tmp_path / f'{SEGMENTER}.best.pt', weights_only=True)['model'] == SEGMENTER

@@ -199,9 +199,8 @@ def compare(network: nn.Module, plan: Architecture, path: Path,
 def _inputs(plan: Architecture, frames: Sequence[CrackImage]) -> list[npt.NDArray[np.uint8]]:
     rng = np.random.default_rng(0)
     width, height = plan.input_size
-    shapes = [(1, height, width), (3, height, width)]
-    if plan.task == 'segmenter':
-        shapes += [(1, 96, 160), (2, 352, 224)]
+    shapes = [(1, height, width)]
+    shapes += [(3, 96, 160), (2, 224, 160)] if plan.task == 'segmenter' else [(3, height, width)]
     noise = [rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in shapes]
     pictures = [fit(*frame.read(), (width, height))[0] for frame in frames]
     return noise + [np.ascontiguousarray(picture)[np.newaxis] for picture in pictures]

@@ -62,7 +62,7 @@ def write_mean(checkpoint: Path, deployed: Path, data: Path, out: Path,
     training, validating = images_of_run(state, data, checkpoint.parent, without_crack)
     pictures = torch.from_numpy(np.stack(calibration_pictures(plan, training, state)[:_PICTURES]))
     network = plan.build(False)
-    load_deployed(network, model, deployed, pictures)       # says what is wrong with the file
+    load_deployed(network, model, deployed, pictures[:1])   # says what is wrong with the file
     with tempfile.TemporaryDirectory() as folder:
         made = export(checkpoint, Path(folder))
         graph = onnx.load(str(made.model))
