@@ -205,13 +205,28 @@ def test_an_empty_bag_is_refused(tmp_path):
         play(write_bag(tmp_path / 'bag', count=0))
 
 
-@pytest.mark.parametrize('keep', [0, 40, 300])
-def test_a_broken_bag_is_refused(tmp_path, keep):
+@pytest.mark.parametrize(('keep', 'complaint'), [
+    (0, 'broken: '), (40, 'broken: '), (300, 'empty: expected at least one message')])
+def test_a_broken_bag_is_refused(tmp_path, keep, complaint):
     bag = write_bag(tmp_path / 'bag')
     file = bag / 'bag.mcap'
     file.write_bytes(file.read_bytes()[:keep])
-    with pytest.raises(BagError, match='bag: broken: '):
+    with pytest.raises(BagError, match=f'bag: {complaint}'):
         play(bag, rate=100.0)
+
+
+def test_a_bag_cut_off_while_recording_is_played(tmp_path, listener):
+    bag = write_bag(tmp_path / 'bag')
+    (bag / 'metadata.yaml').unlink()
+    file = bag / 'bag.mcap'
+    file.write_bytes(file.read_bytes()[:-30])
+    listener.to(Range, '/distance')
+    play(bag, rate=20.0, wait_for_subscribers=True)
+    assert [message.range for message in listener.wait_for('/distance', 10)] == [
+        float(number) for number in range(10)]
+    file.with_name('bag_1.mcap').write_bytes(file.read_bytes())
+    with pytest.raises(BagError, match=r'expected one of its files, bag.mcap, bag_1.mcap'):
+        play(bag)
 
 
 def test_broken_metadata_is_refused(tmp_path):

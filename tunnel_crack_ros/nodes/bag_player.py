@@ -28,6 +28,8 @@ from rosbags.interfaces import Connection, Qos, QosDurability, QosReliability
 from rosbags.rosbag2 import Reader
 from rosgraph_msgs.msg import Clock
 
+from tunnel_crack_ros.inspection.sources.bag_files import readable_paths
+
 _SLICE_S = 0.05         # longest sleep at a stretch, so that an end is noticed
 _LAST_WORDS_S = 5.0     # how long the last reliable messages may take to arrive
 _IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
@@ -243,10 +245,14 @@ def _opened(bag: Path) -> Iterator[Reader]:
     """Open a bag; whatever is wrong with it becomes one line."""
     if not bag.exists():
         raise BagError(f'{bag}: no such bag: expected the folder of a rosbag2 bag or its file')
-    if bag.is_dir() and not (bag / 'metadata.yaml').is_file():
-        raise BagError(f'{bag}: no metadata.yaml in it: expected the folder of a rosbag2 bag')
     try:
-        reader = Reader(bag)
+        path, *others = readable_paths(bag)
+        if others:      # nothing says how they belong together
+            raise BagError(f'{bag}: no metadata.yaml in it: expected one of its files, '
+                           f"{', '.join(each.name for each in (path, *others))}")
+        if path == bag and bag.is_dir() and not (bag / 'metadata.yaml').is_file():
+            raise BagError(f'{bag}: no metadata.yaml in it: expected the folder of a rosbag2 bag')
+        reader = Reader(path)
         reader.open()
     except Exception as error:      # rosbags raises what its parsers raise
         raise _told(bag, error) from error
