@@ -5,13 +5,15 @@ import logging
 import shutil
 import struct
 
+from backports import zstd
+import lz4.frame
 import numpy as np
 import pytest
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import get_typestore, Stores
 
 from tunnel_crack_ros.inspection.sources import open_source, SourceError
-from tunnel_crack_ros.inspection.sources.bag_files import CutOffMcap, whole_part
+from tunnel_crack_ros.inspection.sources.cut_off_mcap import CutOffMcap, whole_part
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 IMAGE = 'sensor_msgs/msg/Image'
@@ -151,6 +153,54 @@ def test_a_chunk_of_bad_bytes_ends_the_reading_after_what_was_before(large):
     assert 2 <= len(frames) < 9 and values(frames) == list(range(len(frames)))
 
 
+@pytest.mark.parametrize('kind', ['', 'lz4', 'zstd'])
+def test_messages_in_any_order_of_time_and_packed_chunks_are_read(large, kind):
+    """Recorders note when a message was received, but write as they get to it."""
+    recording = cut_off(large, 1.0)
+    recording.write_bytes(disordered(recording.read_bytes(), kind)[:-20])
+    frames = list(open_source(recording))
+    assert values(frames) == list(range(12))
+    assert len(open_source(recording)) == 12
+
+
+def test_a_broken_chunk_of_a_recording_that_never_ended_is_left_out(large, caplog):
+    recording = cut_off(large, 1.0)
+    content = disordered(recording.read_bytes(), 'lz4')[:-20]
+    second = [start for start in range(len(content)) if content.startswith(b'lz4', start)][1]
+    recording.write_bytes(content[:second + 11] + bytes(8) + content[second + 19:])
+    with caplog.at_level(logging.WARNING):
+        found = values(open_source(recording))
+    assert 0 < len(found) < 12 and 0 in found and 11 in found
+    assert 'is broken and left out' in caplog.text
+
+
+def disordered(content, kind):
+    """Swap the first two messages of a chunk, and compress its records."""
+    packed = {'': bytes, 'lz4': lz4.frame.compress, 'zstd': zstd.compress}[kind]
+    result, record, swapped = bytearray(content[:8]), 8, False
+    while record < len(content) - 8:
+        opcode, length = struct.unpack_from('<BQ', content, record)
+        body = content[record + 9:record + 9 + length]
+        if opcode == 6:
+            assert body[28:32] == bytes(4)      # not compressed yet
+            inside, parts = body[40:], []
+            while inside:
+                size = 9 + struct.unpack_from('<Q', inside, 1)[0]
+                parts.append(inside[:size])
+                inside = inside[size:]
+            at = [number for number, part in enumerate(parts) if part[0] == 5][:2]
+            if len(at) == 2:
+                parts[at[0]], parts[at[1]], swapped = parts[at[1]], parts[at[0]], True
+            records = packed(b''.join(parts))
+            body = (body[:24] + bytes(4) + struct.pack('<I', len(kind)) + kind.encode()
+                    + struct.pack('<Q', len(records)) + records)
+        if opcode in (6, 3, 4, 1):
+            result += struct.pack('<BQ', opcode, len(body)) + body
+        record += 9 + length
+    assert swapped
+    return bytes(result) + bytes(20)
+
+
 def test_the_whole_part_of_a_file(large):
     recording, = large.glob('bag.mcap')
     assert whole_part(recording) is None
@@ -162,8 +212,9 @@ def test_the_whole_part_of_a_file(large):
     completed = CutOffMcap(recording, length)
     with completed.open('rb') as content:
         read = content.read()
-        assert read[:length] == recording.read_bytes()[:length] and len(read) == length + 37
-        assert content.seek(-8, 2) == length + 29
+        assert read[:length] == recording.read_bytes()[:length]
+        assert read[-37:-20] == b'\x02\x14' + bytes(7) + struct.pack('<Q', length)
+        assert content.seek(-8, 2) == len(read) - 8
         assert content.read(20) == b'\x89MCAP0\r\n'
     other = recording.with_name('other.mcap')
     other.write_bytes(b'something else altogether')

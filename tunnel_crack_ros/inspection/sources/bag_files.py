@@ -7,22 +7,15 @@ neither. What was recorded until then is whole.
 
 from __future__ import annotations
 
-import io
 import logging
-import os
-from pathlib import Path, PurePath
-import struct
-from typing import Any, BinaryIO, cast
+from pathlib import Path
+from typing import cast
+
+from tunnel_crack_ros.inspection.sources.cut_off_mcap import CutOffMcap, whole_part
 
 _LOG = logging.getLogger(__name__)
 _ENDINGS = ('.mcap', '.db3')
 _METADATA = 'metadata.yaml'
-# https://mcap.dev/spec: a file is magic, records of an opcode, a length and so many bytes, magic
-_MAGIC = b'\x89MCAP0\r\n'
-_RECORD = struct.Struct('<BQ')
-_FOOTER, _FOOTER_BYTES = 0x02, 20
-# a footer that knows of no summary: whoever reads it looks through the records
-_END = _RECORD.pack(_FOOTER, _FOOTER_BYTES) + bytes(_FOOTER_BYTES) + _MAGIC
 
 
 def bag_below(path: Path) -> Path | None:
@@ -58,103 +51,6 @@ def readable_paths(bag: Path) -> list[Path]:
     # rosbags asks no more of a path than CutOffMcap has
     return [cast(Path, CutOffMcap(file, cut_off[file])) if file in cut_off else file
             for file in files] or [bag]
-
-
-def whole_part(file: Path) -> int | None:
-    """Return how much of an MCAP file is whole records.
-
-    :return: bytes; None for a file that has its end, or is no MCAP file at all.
-    :raises OSError: it cannot be read.
-    """
-    size = file.stat().st_size
-    if file.suffix != '.mcap' or size <= len(_MAGIC):
-        return None
-    with file.open('rb') as content:
-        begins_well = content.read(len(_MAGIC)) == _MAGIC
-        content.seek(-len(_MAGIC), os.SEEK_END)
-        if not begins_well or content.read() == _MAGIC:
-            return None
-        whole = len(_MAGIC)
-        while True:
-            content.seek(whole)
-            head = content.read(_RECORD.size)
-            if len(head) < _RECORD.size:
-                return whole
-            opcode, length = _RECORD.unpack(head)
-            end = whole + _RECORD.size + length
-            if opcode == _FOOTER or end > size:
-                return whole
-            whole = end
-
-
-class CutOffMcap:
-    """An MCAP file without its end, as a path whose content reads as if it had one."""
-
-    suffix = '.mcap'
-
-    def __init__(self, file: Path, length: int) -> None:
-        """Take the first `length` bytes of a file, which are whole records."""
-        self._file, self._length = file, length
-        self.name, self.stem = file.name, file.stem
-
-    def __str__(self) -> str:
-        """Return the file's own path."""
-        return str(self._file)
-
-    def __truediv__(self, key: str | PurePath) -> Path:
-        """Return a path below."""
-        return self._file / key
-
-    def exists(self) -> bool:
-        """Return whether it is there."""
-        return self._file.exists()
-
-    def is_dir(self) -> bool:
-        """Return False: it is a file."""
-        return False
-
-    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
-        """Return what the system says of the file."""
-        return self._file.stat(follow_symlinks=follow_symlinks)
-
-    def open(self, *_: Any, **__: Any) -> BinaryIO:
-        """Open it for reading bytes."""
-        return io.BufferedReader(_Completed(self._file, self._length))
-
-
-class _Completed(io.RawIOBase):
-    """The first bytes of a file, and an end after them."""
-
-    def __init__(self, file: Path, length: int) -> None:
-        self._content = file.open('rb')
-        self._length, self._place = length, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._place,
-                 os.SEEK_END: self._length + len(_END)}[whence]
-        self._place = max(0, start + offset)
-        return self._place
-
-    def readinto(self, buffer: Any) -> int:
-        if self._place < self._length:
-            self._content.seek(self._place)
-            found = self._content.read(min(len(buffer), self._length - self._place))
-        else:
-            start = self._place - self._length
-            found = _END[start:start + len(buffer)]
-        buffer[:len(found)] = found
-        self._place += len(found)
-        return len(found)
-
-    def close(self) -> None:
-        self._content.close()
-        super().close()
 
 
 def _files(folder: Path) -> list[Path]:
