@@ -88,7 +88,7 @@ def test_photographs_are_cut_for_networks_of_many_channels(tmp_path):
 
 def test_a_square_frame_is_compared_at_the_size_that_the_network_sees():
     model = Model.load(SEGMENTER, with_taps=True)
-    frame = np.ascontiguousarray(render_single(0, (460, 460), 1.0, True).rgb)
+    frame = np.ascontiguousarray(render_single(0, (204, 204), 1.0, True).rgb)
     found = measure_explain(model, [frame], layers=['decoder'])
     assert found.exact_correlation > 0.999
 

@@ -131,11 +131,11 @@ def test_nothing_to_resume_is_an_error(drawn_cracks, tmp_path):
 @pytest.mark.parametrize('model', [CLASSIFIER, SEGMENTER])
 def test_the_papers_recipe_keeps_the_epoch_of_the_lowest_loss(drawn_cracks, tmp_path, model):
     task = model.rsplit('_', 1)[1]
-    recipe = replace(PAPER[task], epochs=3, batch_size=2, step_epochs=2,
+    recipe = replace(PAPER[task], epochs=2, batch_size=2, step_epochs=1,
                      input_side=SHORTEST[model].input_side)
     seen = []
     best = train(model, drawn_cracks, tmp_path, recipe=recipe, on_epoch=seen.append)
-    assert [epoch.number for epoch in seen] == [1, 2, 3]
+    assert [epoch.number for epoch in seen] == [1, 2]
     assert read_checkpoint(best)['epoch'] == max(e.number for e in seen if e.is_best)
 
 
