@@ -200,7 +200,7 @@ def _inputs(plan: Architecture, frames: Sequence[CrackImage]) -> list[npt.NDArra
     rng = np.random.default_rng(0)
     width, height = plan.input_size
     shapes = [(1, height, width)]
-    shapes += [(3, 96, 160), (2, 224, 160)] if plan.task == 'segmenter' else [(3, height, width)]
+    shapes += [(3, 96, 160), (2, 352, 224)] if plan.task == 'segmenter' else [(3, height, width)]
     noise = [rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in shapes]
     pictures = [fit(*frame.read(), (width, height))[0] for frame in frames]
     return noise + [np.ascontiguousarray(picture)[np.newaxis] for picture in pictures]
