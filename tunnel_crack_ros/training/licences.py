@@ -29,6 +29,8 @@ LICENCES: Mapping[str, str] = {
     'asphalt_cfd118': 'non-commercial research only',
     'asphalt_sut60': 'MIT (README; origin not documented)',
     'asphalt_crack500_150': 'none stated',
+    'bridge_walls': 'none stated (its repository: MIT, of the code that it builds on)',
+    'bridge_decks': 'none stated (its repository: MIT, of the code that it builds on)',
     # crack-free textures and scenes, chosen by licence, each picture under one of these
     'clean_photographs': 'CC-BY, CC0, MIT, BSD, Apache-2.0, zlib or Pexels licence, by picture',
     'simulated': 'Apache-2.0 (rendered by this project)',

@@ -17,11 +17,13 @@ CLASSIFIER_SOURCES: Mapping[str, float] = {
     'uav75': 1.5, 'uavcrack_cc0': 2.0, 'web_concrete24': 1.2, 'k11_rissbilder': 2.0,
     'k11_volker': 1.0, 'k11_eugen': 0.2, 'k11_noncrack': 3.0, 'tile100': 0.8, 'masonry224': 1.0,
     'simulated': 2.5, 'asphalt_cfd118': 0.0, 'asphalt_sut60': 0.4, 'asphalt_crack500_150': 1.2,
+    'bridge_walls': 2.0, 'bridge_decks': 1.5,
 }
 SEGMENTER_SOURCES: Mapping[str, float] = {
     'uav75': 3.0, 'uavcrack_cc0': 3.5, 'web_concrete24': 1.5, 'k11_rissbilder': 2.0,
     'k11_volker': 0.7, 'k11_eugen': 0.1, 'k11_noncrack': 3.0, 'tile100': 0.5, 'masonry224': 1.0,
     'simulated': 3.0, 'asphalt_cfd118': 0.0, 'asphalt_sut60': 0.3, 'asphalt_crack500_150': 1.2,
+    'bridge_walls': 2.5, 'bridge_decks': 1.5,
 }
 
 
