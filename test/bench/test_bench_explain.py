@@ -38,7 +38,9 @@ def test_every_promised_number_is_there(report):
     assert 0.0 < found['fast_pass_share'] < 1.0
     assert found['exact_to_grad_cam_library_time'] is None     # nobody gave the library
     assert -1.0 <= found['fast_spearman_worst'] <= found['fast_spearman_median'] <= 1.0
+    assert -1.0 <= found['fast_spearman_drawn_worst'] <= 1.0
     assert [row[0] for row in report.rows()][-1] == 'all'
+    assert all(len(row) == len(report.columns) for row in report.rows())
 
 
 def test_pictures_in_which_nothing_is_marked_are_left_out_and_counted():

@@ -32,6 +32,8 @@ class Comparison:
     layer: str
     spearman: float
     """Rank correlation of the fast map with the exact one; NaN when one is empty."""
+    spearman_drawn: float
+    """The same of the maps in 8 bits, as a picture shows them: below 1/510 of the peak is 0."""
     fidelity: float
     """What the fast method said of itself."""
     fast_passes: int
@@ -61,7 +63,8 @@ class ExplainReport:
     """Share of the calls that took at most 1.1 times the deadline, fast and exact ones, 0..1."""
     deadline_call_seconds_worst: float
 
-    columns = ('layer', 'channels', 'spearman median', 'worst', 'fidelity median', 'pass share')
+    columns = ('layer', 'channels', 'spearman median', 'worst', 'worst as drawn',
+               'fidelity median', 'pass share')
 
     @property
     def layers(self) -> list[str]:
@@ -71,6 +74,11 @@ class ExplainReport:
     def spearman(self, layer: str = '') -> npt.NDArray[np.float64]:
         """Return the rank correlations of a layer, or of all; those that are not NaN."""
         found = np.array([c.spearman for c in self.comparisons if layer in ('', c.layer)])
+        return found[np.isfinite(found)]
+
+    def spearman_drawn(self, layer: str = '') -> npt.NDArray[np.float64]:
+        """Return the same of the maps in 8 bits."""
+        found = np.array([c.spearman_drawn for c in self.comparisons if layer in ('', c.layer)])
         return found[np.isfinite(found)]
 
     def pass_share(self, layer: str = '') -> float:
@@ -83,6 +91,7 @@ class ExplainReport:
         return [[layer or 'all', str(sum(c.channels for c in self.comparisons
                                          if layer in ('', c.layer)) // self.images),
                  f'{_median(self.spearman(layer)):.3f}', f'{_worst(self.spearman(layer)):.3f}',
+                 f'{_worst(self.spearman_drawn(layer)):.3f}',
                  f'{_median(self._fidelities(layer)):.3f}', f'{self.pass_share(layer):.1%}']
                 for layer in (*self.layers, '')]
 
@@ -91,12 +100,14 @@ class ExplainReport:
         per_layer = {layer: {
             'spearman_median': _plain(_median(self.spearman(layer))),
             'spearman_worst': _plain(_worst(self.spearman(layer))),
+            'spearman_drawn_worst': _plain(_worst(self.spearman_drawn(layer))),
             'fidelity_median': _plain(_median(self._fidelities(layer))),
             'pass_share': self.pass_share(layer)} for layer in self.layers}
         return {'model': self.model, 'images': self.images, 'left_out': self.left_out,
                 'exact_correlation': _plain(self.exact_correlation),
                 'fast_spearman_median': _plain(_median(self.spearman())),
                 'fast_spearman_worst': _plain(_worst(self.spearman())),
+                'fast_spearman_drawn_worst': _plain(_worst(self.spearman_drawn())),
                 'fast_pass_share': self.pass_share(),
                 'fast_to_exact_time': self.fast_to_exact_time,
                 'exact_to_grad_cam_library_time': _plain(self.exact_to_library_time),
@@ -147,7 +158,9 @@ def measure_explain(model: Model, frames: Sequence[RgbFrame], *, layers: Sequenc
             cam.explain(frame, chosen, method=method, deadline_s=_DEADLINE_S)
             calls.append(time.monotonic() - start)
         comparisons += [Comparison(
-            a.layer, rank_correlation(a.values, b.values), a.fidelity, a.passes, b.channels)
+            a.layer, rank_correlation(a.values, b.values),
+            rank_correlation(_in_8_bits(a.values), _in_8_bits(b.values)),
+            a.fidelity, a.passes, b.channels)
             for a, b in zip(fast.heat_maps, exact.heat_maps)]
         if progress is not None:
             progress(done + 1, len(frames))
@@ -168,6 +181,10 @@ def _marked(cam: ScoreCam, frame: RgbFrame) -> bool:
     picture = cam.picture(frame)
     answer = cam.model.run(picture.pixels.astype(np.uint8)[np.newaxis])[0]
     return bool(cam.marked(picture, answer).any())
+
+
+def _in_8_bits(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return np.rint(values * np.float32(255.0))
 
 
 def _to_library(cam: ScoreCam, frame: RgbFrame, layer: str, library: Library | None) -> float:

@@ -68,7 +68,7 @@ class Estimate:
     def fidelity(self) -> float:
         """Return the rank correlation with the exact map that the known scores let expect.
 
-        Maps are drawn from all that the scores leave possible and compared with the estimate, at
+        Scores are drawn from all that is possible, and their maps compared with the estimate, at
         the pixels that stand for all.
 
         :return: -1..1; 1 when all are known, NaN when too few are.
@@ -84,13 +84,9 @@ class Estimate:
         if self._layer.scored < 2:
             return math.nan
         found, pixels = self._interpolated(), self._pixels[::2]
-        spread = pixels @ found.covariance @ pixels.T
-        spread += np.eye(len(spread)) * (1e-9 * float(np.trace(spread)) / len(spread) + 1e-18)
-        root = np.linalg.cholesky(spread)
-        mine = pixels @ (found.scores - self._nothing)
-        noise = np.random.default_rng(0).standard_normal((_DRAWS, len(root)))
-        alike = [rank_correlation(np.maximum(mine, 0.0), np.maximum(mine + root @ draw, 0.0))
-                 for draw in noise]
+        mine = np.maximum(pixels @ (found.scores - self._nothing), 0.0)
+        maps = np.maximum((found.draws(_DRAWS) - self._nothing) @ pixels.T, 0.0)
+        alike = [rank_correlation(mine, drawn) for drawn in maps]
         return float(np.nanmean(alike)) if np.isfinite(alike).any() else math.nan
 
     def _slopes(self) -> npt.NDArray[np.float64]:

@@ -25,6 +25,7 @@ _LIKE_TRAITS = 1.0                  # along a line through the traits, and all c
 _LINE = 1.0
 _COMMON = 1.0
 _MOST = 256                         # channels with a pass that are looked at
+_LEADING = 256                      # channels whose doubts are drawn all together
 _SLOPE = 0.3                        # and of a factor on all guesses
 _USUAL = 1.0                        # variance of the log-odds about guesses, as found on pictures,
 _WORTH = 4.0                        # and how many channels with a pass that knowledge is worth
@@ -37,7 +38,37 @@ class Interpolated:
     scores: Array
     """C; those known as they are."""
     covariance: Array
+    """C x C, of small errors; 0 for those known."""
+    log_odds: Array
+    """Of the scores, C."""
+    log_odds_covariance: Array
     """C x C; 0 for those known."""
+
+    def draws(self, count: int) -> Array:
+        """Draw scores from all that is possible, those known as they are.
+
+        They are drawn as log-odds: where a score may be 0.001 or 0.1 alike, `covariance` would
+        have it between 0 and 0.003.
+
+        :param count: n.
+        :return: 0..1, n x C.
+        """
+        doubt = self.log_odds_covariance
+        opened = np.flatnonzero(np.diag(doubt) > 0.0)
+        found = np.tile(self.scores, (count, 1))
+        if not opened.size:
+            return found
+        opened = opened[np.argsort(-np.diag(doubt)[opened], kind='stable')]
+        leading, rest = opened[:_LEADING], opened[_LEADING:]
+        noise = np.random.default_rng(0).standard_normal((count, opened.size))
+        root = np.linalg.cholesky(_firm(doubt[np.ix_(leading, leading)]))
+        # the others by what they share with the leading ones, and each by what is its own
+        shared = np.linalg.solve(root, doubt[np.ix_(leading, rest)])
+        own = np.sqrt(np.maximum(np.diag(doubt)[rest] - (shared * shared).sum(0), 0.0))
+        drawn, others = noise[:, :leading.size], noise[:, leading.size:]
+        off = np.hstack([drawn @ root.T, drawn @ shared + others * own])
+        found[:, opened] = from_log_odds(self.log_odds[opened] + off)
+        return found
 
 
 class Interpolation:
@@ -75,13 +106,14 @@ class Interpolation:
         prior = self._whole[1]
         factor = np.linalg.cholesky(_firm(prior[np.ix_(places, places)]))
         across = np.linalg.solve(factor, prior[places])
-        scores = from_log_odds(self._guess + across.T @ np.linalg.solve(factor, off))
+        odds = self._guess + across.T @ np.linalg.solve(factor, off)
+        scores = from_log_odds(odds)
         scores[scored] = known[scored]
+        doubt = amplitude * (prior - across.T @ across)
+        doubt[scored, :] = 0.0
+        doubt[:, scored] = 0.0
         slopes = slope_at(scores)
-        covariance = amplitude * (prior - across.T @ across) * np.outer(slopes, slopes)
-        covariance[scored, :] = 0.0
-        covariance[:, scored] = 0.0
-        return Interpolated(scores, covariance)
+        return Interpolated(scores, doubt * np.outer(slopes, slopes), odds, doubt)
 
     def _best(self, places: npt.NDArray[np.intp], off: Array) -> tuple[float, float, float]:
         """Return length, noise and amplitude that make what is known the likeliest."""
