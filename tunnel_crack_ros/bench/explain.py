@@ -73,13 +73,15 @@ class ExplainReport:
 
     def spearman(self, layer: str = '') -> npt.NDArray[np.float64]:
         """Return the rank correlations of a layer, or of all; those that are not NaN."""
-        found = np.array([c.spearman for c in self.comparisons if layer in ('', c.layer)])
-        return found[np.isfinite(found)]
+        return self._finite('spearman', layer)
 
     def spearman_drawn(self, layer: str = '') -> npt.NDArray[np.float64]:
         """Return the same of the maps in 8 bits."""
-        found = np.array([c.spearman_drawn for c in self.comparisons if layer in ('', c.layer)])
-        return found[np.isfinite(found)]
+        return self._finite('spearman_drawn', layer)
+
+    def fidelity(self, layer: str = '') -> npt.NDArray[np.float64]:
+        """Return what the fast method said of itself."""
+        return self._finite('fidelity', layer)
 
     def pass_share(self, layer: str = '') -> float:
         """Return the fast method's passes as a share of the exact one's."""
@@ -92,7 +94,7 @@ class ExplainReport:
                                          if layer in ('', c.layer)) // self.images),
                  f'{_median(self.spearman(layer)):.3f}', f'{_worst(self.spearman(layer)):.3f}',
                  f'{_worst(self.spearman_drawn(layer)):.3f}',
-                 f'{_median(self._fidelities(layer)):.3f}', f'{self.pass_share(layer):.1%}']
+                 f'{_median(self.fidelity(layer)):.3f}', f'{self.pass_share(layer):.1%}']
                 for layer in (*self.layers, '')]
 
     def to_json_dict(self) -> dict[str, Any]:
@@ -101,7 +103,7 @@ class ExplainReport:
             'spearman_median': _plain(_median(self.spearman(layer))),
             'spearman_worst': _plain(_worst(self.spearman(layer))),
             'spearman_drawn_worst': _plain(_worst(self.spearman_drawn(layer))),
-            'fidelity_median': _plain(_median(self._fidelities(layer))),
+            'fidelity_median': _plain(_median(self.fidelity(layer))),
             'pass_share': self.pass_share(layer)} for layer in self.layers}
         return {'model': self.model, 'images': self.images, 'left_out': self.left_out,
                 'exact_correlation': _plain(self.exact_correlation),
@@ -118,8 +120,9 @@ class ExplainReport:
                 'deadline_call_seconds_worst': self.deadline_call_seconds_worst,
                 'layers': per_layer}
 
-    def _fidelities(self, layer: str) -> npt.NDArray[np.float64]:
-        found = np.array([c.fidelity for c in self.comparisons if layer in ('', c.layer)])
+    def _finite(self, column: str, layer: str) -> npt.NDArray[np.float64]:
+        """Return one number of every comparison of a layer, or of all, but for NaN."""
+        found = np.array([getattr(c, column) for c in self.comparisons if layer in ('', c.layer)])
         return found[np.isfinite(found)]
 
 
