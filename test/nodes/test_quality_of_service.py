@@ -50,7 +50,13 @@ def test_a_latched_frame_from_before_the_node_is_not_missed(bench, start, toy, s
     frames = bench.publisher(Image, '/latched/camera/image_raw', profile(True, True))
     message = stamped.raw(cracked)
     frames.publish(message)
-    start('classifier', namespace='/latched', model=toy['classifier'])
+    late = start('classifier', namespace='/latched', wait='unconfigured', autostart=False,
+                 model=toy['classifier'])
+    assert late.change('configure')
+    # whoever looks at the verdicts must be known when the frame, which waits, is answered
+    bench.wait_for(lambda: bench.node.count_publishers('/latched/camera/verdict'), 'verdicts')
+    time.sleep(0.5)
+    assert late.change('activate')
     assert verdicts.wait()[0].header == message.header
 
 
