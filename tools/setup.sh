@@ -209,7 +209,8 @@ if $training; then
     training_hash=$({ echo "$wheels_hash"; cat constraints/training.txt; } | hash_of)
     if ! is_done training "$training_hash"; then
         say "installing PyTorch into ${venv#"$repository"/} (several GB) ..."
-        pip_install -c constraints/python.txt -r constraints/training.txt
+        # Most of what PyTorch brings is never imported: what is, is compiled then.
+        pip_install --no-compile -c constraints/python.txt -r constraints/training.txt
         mark_done training "$training_hash"
     fi
 fi

@@ -196,11 +196,13 @@ def _make(precision: str, model: onnx.ModelProto, card: ModelCard, plan: Archite
 
 
 def calibration_pictures(plan: Architecture, training: list[CrackImage],
-                         state: dict[str, Any]) -> list[npt.NDArray[np.uint8]]:
+                         state: dict[str, Any], count: int | None = None,
+                         ) -> list[npt.NDArray[np.uint8]]:
     """Draw training samples of a run: uint8, H x W x 3, RGB, of the network's size.
 
     :param training: what the run trained on.
     :param state: its checkpoint.
+    :param count: how many of them are wanted; default: all `CALIBRATION_IMAGES`.
     """
     weights = _weights(state)
     samples: CropSamples | FrameSamples
@@ -208,7 +210,7 @@ def calibration_pictures(plan: Architecture, training: list[CrackImage],
         samples = CropSamples(training, weights, CALIBRATION_IMAGES, 0, min(plan.input_size))
     else:
         samples = FrameSamples(training, weights, CALIBRATION_IMAGES, 0, plan.input_size)
-    return [samples[number][0].numpy() for number in range(CALIBRATION_IMAGES)]
+    return [samples[number][0].numpy() for number in range(count or CALIBRATION_IMAGES)]
 
 
 def _weights(state: dict[str, Any]) -> dict[str, float]:

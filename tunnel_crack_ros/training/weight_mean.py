@@ -60,7 +60,8 @@ def write_mean(checkpoint: Path, deployed: Path, data: Path, out: Path,
     if path.resolve() == checkpoint.resolve():
         raise ValueError(f'{path} is the checkpoint itself; expected another folder to write to')
     training, validating = images_of_run(state, data, checkpoint.parent, without_crack)
-    pictures = torch.from_numpy(np.stack(calibration_pictures(plan, training, state)[:_PICTURES]))
+    pictures = torch.from_numpy(np.stack(calibration_pictures(
+        plan, training, state, _PICTURES)))
     network = plan.build(False)
     load_deployed(network, model, deployed, pictures[:1])   # says what is wrong with the file
     with tempfile.TemporaryDirectory() as folder:
