@@ -103,20 +103,6 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Group the tests for several workers (`pytest -n 2 --dist loadgroup`).
-
-    A file is a group, since its tests share fixtures; all files with nodes are one, so that no
-    two nodes of different tests share the cores. It is the largest group, and begins first.
-    """
-    if not config.pluginmanager.has_plugin('xdist'):    # on a robot
-        return
-    for item in items:
-        folder = item.path.parent.name
-        group = folder if folder in ('nodes', 'launch') else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope='session')
 def toy_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a folder with a classifier and a segmenter under the names of the real ones.

@@ -8,13 +8,12 @@ venv=${VENV:-.venv}
 # shellcheck disable=SC1091
 . "$venv/ros_env.sh"
 
-# Two workers, one of which has all tests with nodes (test/conftest.py): they wait more than they compute.
 find "$venv/build" -name '*.xml' -path '*test*' -delete
 status=0
 colcon --log-base "$venv/log" test --merge-install --install-base "$venv" \
     --build-base "$venv/build" --base-paths . tunnel_crack_msgs \
     --executor sequential --event-handlers console_direct+ console_cohesion- \
-    --return-code-on-test-failure --pytest-args -n 2 --dist loadgroup || status=$?
+    --return-code-on-test-failure || status=$?
 
 results=$(colcon --log-base "$venv/log" test-result --test-result-base "$venv/build" --verbose) || true
 printf '%s\n' "$results"
