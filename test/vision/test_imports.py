@@ -2,6 +2,7 @@
 """The method stands alone: no ROS, no PyTorch, nothing of the rest of the package."""
 
 import ast
+import importlib
 from pathlib import Path
 import subprocess
 import sys
@@ -48,3 +49,25 @@ for name in {modules!r}:
     done = subprocess.run([sys.executable, '-c', code], cwd=VISION.parents[1],
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize('package', ['vision', 'vision.geometry'])
+def test_a_package_gives_all_names_that_it_promises(package):
+    """They are imported when they are asked for; type checkers read them elsewhere."""
+    module = importlib.import_module(f'tunnel_crack_ros.{package}')
+    listed = [name for names in module._FILES.values() for name in names]
+    typed = {alias.name for node in ast.walk(ast.parse(Path(module.__file__).read_text()))
+             if isinstance(node, ast.ImportFrom) and node.module.startswith('tunnel_crack_ros')
+             for alias in node.names}
+    assert sorted(listed) == module.__all__
+    assert typed == set(listed)
+    assert all(getattr(module, name) is not None for name in listed)
+    with pytest.raises(AttributeError, match='nothing_here'):
+        module.nothing_here  # noqa: B018
+
+
+def test_classifying_starts_without_what_measures():
+    """All else that a classifier needs is imported sooner than SciPy."""
+    code = ('import sys; from tunnel_crack_ros.vision import CrackClassifier, Model; '
+            'assert not {"scipy", "skimage"} & set(sys.modules)')
+    subprocess.run([sys.executable, '-c', code], cwd=VISION.parents[1], check=True, timeout=60)

@@ -23,13 +23,12 @@ from tunnel_crack_ros.inspection.sensor_messages import (
 from tunnel_crack_ros.nodes.camera_node import CameraNode, CameraParameters
 from tunnel_crack_ros.nodes.conversions import (
     confidence_to_msg,
-    cracks_to_markers,
-    cracks_to_msg,
     FrameMessage,
     mask_to_msg,
     overlay_to_msg,
     rgb_from_msg,
 )
+from tunnel_crack_ros.nodes.crack_messages import cracks_to_markers, cracks_to_msg
 from tunnel_crack_ros.nodes.matched_subscription import MatchedSubscription
 from tunnel_crack_ros.nodes.qos import RESULTS
 from tunnel_crack_ros.nodes.run_node import run_node

@@ -6,7 +6,11 @@ import pytest
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
-from tunnel_crack_ros.nodes.conversions import cracks_to_markers, cracks_to_msg, measures_from_msg
+from tunnel_crack_ros.nodes.crack_messages import (
+    cracks_to_markers,
+    cracks_to_msg,
+    measures_from_msg,
+)
 from tunnel_crack_ros.vision import Segmentation
 from tunnel_crack_ros.vision.frame_measures import Calibration, measure_frame, Sensed
 from tunnel_crack_ros.vision.segmenter_settings import SegmenterSettings
