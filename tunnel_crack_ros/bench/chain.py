@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from tunnel_crack_ros.simulation import SimulatedCrack, SimulatedFrame
 from tunnel_crack_ros.vision import RgbFrame
-from tunnel_crack_ros.vision.geometry import Crack, measure_cracks
+from tunnel_crack_ros.vision.geometry.crack import Crack
+from tunnel_crack_ros.vision.geometry.measure import measure_cracks
 from tunnel_crack_ros.vision.scale import Scale, ScaleSource
 from tunnel_crack_ros.vision.segmenter import Segmentation
 

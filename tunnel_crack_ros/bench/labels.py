@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from tunnel_crack_ros.bench.chain import median, median_size, Segment
 from tunnel_crack_ros.evaluation.crack_dataset import CrackImage
-from tunnel_crack_ros.vision.geometry import Crack, measure_cracks
+from tunnel_crack_ros.vision.geometry.crack import Crack
+from tunnel_crack_ros.vision.geometry.measure import measure_cracks
 from tunnel_crack_ros.vision.segmenter import Segmentation
 
 _SHORTEST_PX = 20.0     # a label with less crack than this says nothing about lengths

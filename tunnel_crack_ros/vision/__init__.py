@@ -10,13 +10,9 @@ from typing import Any, TYPE_CHECKING
 if TYPE_CHECKING:
     from tunnel_crack_ros.vision.classifier import CrackClassifier, Label, Verdict
     from tunnel_crack_ros.vision.frame import FrameError, RgbFrame
-    from tunnel_crack_ros.vision.geometry import (
-        Crack,
-        CrackKind,
-        Gaps,
-        measure_cracks,
-        MeasureRules,
-    )
+    from tunnel_crack_ros.vision.geometry.crack import Crack, CrackKind
+    from tunnel_crack_ros.vision.geometry.measure import measure_cracks, MeasureRules
+    from tunnel_crack_ros.vision.geometry.strokes import Gaps
     from tunnel_crack_ros.vision.model import Model, ModelError
     from tunnel_crack_ros.vision.model_card import ModelCard
     from tunnel_crack_ros.vision.quality import QualityGate
@@ -26,7 +22,9 @@ if TYPE_CHECKING:
 _FILES = {
     'classifier': ('CrackClassifier', 'Label', 'Verdict'),
     'frame': ('FrameError', 'RgbFrame'),
-    'geometry': ('Crack', 'CrackKind', 'Gaps', 'MeasureRules', 'measure_cracks'),
+    'geometry.crack': ('Crack', 'CrackKind'),
+    'geometry.measure': ('MeasureRules', 'measure_cracks'),
+    'geometry.strokes': ('Gaps',),
     'model': ('Model', 'ModelError'),
     'model_card': ('ModelCard',),
     'quality': ('QualityGate',),

@@ -10,7 +10,8 @@ import math
 from tunnel_crack_ros.vision.camera import Camera, CameraError
 from tunnel_crack_ros.vision.depth import DepthError, DepthImage
 from tunnel_crack_ros.vision.depth_history import DepthHistory
-from tunnel_crack_ros.vision.geometry import Crack, measure_cracks
+from tunnel_crack_ros.vision.geometry.crack import Crack
+from tunnel_crack_ros.vision.geometry.measure import measure_cracks
 from tunnel_crack_ros.vision.lining import see_lining
 from tunnel_crack_ros.vision.odometry_history import Chainage, OdometryHistory
 from tunnel_crack_ros.vision.place import Mount

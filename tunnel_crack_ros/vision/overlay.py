@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunnel_crack_ros.vision.frame import RgbFrame
-from tunnel_crack_ros.vision.geometry import Crack
+from tunnel_crack_ros.vision.geometry.crack import Crack
 from tunnel_crack_ros.vision.place import clock_text
 
 _RED = (255, 40, 40)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 import math
 
-from tunnel_crack_ros.vision.geometry import Gaps, MeasureRules
+from tunnel_crack_ros.vision.geometry.measure import MeasureRules
+from tunnel_crack_ros.vision.geometry.strokes import Gaps
 from tunnel_crack_ros.vision.lining import LiningRules
 from tunnel_crack_ros.vision.odometry_history import AXIS, CHAINAGE_FROM, ChainageRules
 from tunnel_crack_ros.vision.place import Mount

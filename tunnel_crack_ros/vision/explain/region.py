@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tunnel_crack_ros.vision.geometry import Crack
+from tunnel_crack_ros.vision.geometry.crack import Crack
 
 Region: TypeAlias = 'npt.NDArray[np.bool_] | tuple[int, int, int, int] | None'
 """A mask of the frame's size; a box (left, top, width, height), px; None: what was predicted."""
