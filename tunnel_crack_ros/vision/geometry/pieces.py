@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
 
 
 @dataclass(frozen=True)
@@ -53,11 +51,7 @@ def find_pieces(mask: npt.NDArray[np.uint8]) -> Pieces:
     low = np.searchsorted(row * pitch + right, (row - 1) * pitch + left - 1)
     high = np.searchsorted(row * pitch + left, (row - 1) * pitch + right + 1, side='right')
     touching = np.maximum(high - low, 0)
-    edges = np.concatenate([[0], np.cumsum(touching)]).astype(np.int32)
-    above = np.arange(edges[-1], dtype=np.int32) + np.repeat(
-        low.astype(np.int32) - edges[:-1], touching)
-    graph = csr_matrix((np.ones(above.size), above, edges), shape=(first.size, first.size))
-    count, run_labels = connected_components(graph, directed=False)
+    count, run_labels = _join(low, touching)
     order = np.argsort(run_labels, kind='stable')
     begin = np.searchsorted(run_labels[order], np.arange(count))
     rows_of = row[order]  # in order within each piece
@@ -67,6 +61,42 @@ def find_pieces(mask: npt.NDArray[np.uint8]) -> Pieces:
     boxes = np.column_stack([west, north, east - west + 1, south - north + 1])
     labels = np.repeat(run_labels, last - first + 1)
     return Pieces(count, rows, columns, labels.astype(np.int32), boxes, (height, width))
+
+
+def _join(low: npt.NDArray[np.int64],
+          touching: npt.NDArray[np.int64]) -> tuple[int, npt.NDArray[np.int64]]:
+    """Give each run the number of its piece.
+
+    Shiloach and Vishkin, "An O(log n) parallel connectivity algorithm", J. Algorithms 3 (1982):
+    trees of runs are hooked onto one another, and each run then points to its tree's root.
+
+    :param low: N, the first run above that each run touches.
+    :param touching: N, how many it touches, from that one on.
+    :return: how many pieces there are, and the number of each run's, in the order of their first
+        runs.
+    """
+    runs = np.arange(low.size)
+    roots = _flat(np.where(touching > 0, low, runs))     # a tree each, but for where lines meet
+    more = np.maximum(touching - 1, 0)
+    here = np.repeat(runs, more)
+    above = np.arange(here.size) + np.repeat(low + 1 - (np.cumsum(more) - more), more)
+    while here.size:
+        one, other = roots[here], roots[above]
+        apart = one != other
+        here, above, one, other = here[apart], above[apart], one[apart], other[apart]
+        np.minimum.at(roots, np.maximum(one, other), np.minimum(one, other))
+        roots = _flat(roots)
+    is_root = roots == runs
+    return int(is_root.sum()), (np.cumsum(is_root) - 1)[roots]
+
+
+def _flat(parents: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Let every run point to its root, halving the ways there until none is left."""
+    while True:
+        roots = parents[parents]
+        if np.array_equal(roots, parents):
+            return roots
+        parents = roots
 
 
 def _nonzero(flat: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:

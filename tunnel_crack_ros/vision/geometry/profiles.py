@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import map_coordinates
 
 Points = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complex128]
@@ -180,5 +179,18 @@ def _sample(confidence: npt.NDArray[np.float32], x: npt.NDArray[np.float32],
     if max(confidence.shape) < _CV_LIMIT:
         found = cv2.remap(confidence, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         return np.asarray(found, np.float32)
-    return np.asarray(map_coordinates(confidence, (y, x), order=1, mode='constant',
-                                      prefilter=False), np.float32)
+    return _interpolate(confidence, x, y)
+
+
+def _interpolate(image: npt.NDArray[np.float32], x: npt.NDArray[np.float32],
+                 y: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Interpolate between four pixels, 0 outside, as remap does; for images of any size."""
+    height, width = image.shape
+    left, top = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
+    found = np.zeros(x.shape, np.float32)
+    for column, row in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        at_x, at_y = left + column, top + row
+        inside = (at_x >= 0) & (at_x < width) & (at_y >= 0) & (at_y < height)
+        share = (1 - np.abs(x - at_x)) * (1 - np.abs(y - at_y))
+        found[inside] += (share[inside] * image[at_y[inside], at_x[inside]]).astype(np.float32)
+    return found

@@ -11,7 +11,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
 
 from tunnel_crack_ros.vision.geometry.chains import Chains, FREE
 from tunnel_crack_ros.vision.geometry.thinning import Skeleton
@@ -169,12 +168,11 @@ def _find_bridges(xy: Points, chains: Chains, skeleton: Skeleton, gaps: Gaps) ->
     usable = np.flatnonzero(norms >= 2.0)
     if usable.size < 2:
         return []
-    tree = cKDTree(points[usable])
-    pairs = tree.query_pairs(gaps.length_px + 2 * min(float(inset.max()), 3 * gaps.length_px),
-                             output_type='ndarray')
-    if not pairs.size:
+    one, other = _close_pairs(
+        points[usable], gaps.length_px + 2 * min(float(inset.max()), 3 * gaps.length_px))
+    if not one.size:
         return []
-    i, j = usable[pairs[:, 0]], usable[pairs[:, 1]]
+    i, j = usable[one], usable[other]
     across = points[j] - points[i]
     distance = np.hypot(*across.T)
     across /= np.maximum(distance, 1e-9)[:, None]
@@ -193,6 +191,33 @@ def _find_bridges(xy: Points, chains: Chains, skeleton: Skeleton, gaps: Gaps) ->
             used.update(ends)
             bridges.append(_Bridge(ends, float(distance[k])))
     return bridges
+
+
+def _close_pairs(points: Points,
+                 reach: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Find all pairs of points that are at most so far apart.
+
+    :param points: N x 2.
+    :return: numbers of the points of each pair, the smaller in the first array.
+    """
+    # in strips of one reach a partner's strip is the same or the next, and in it x has bounds
+    strips = np.floor(points[:, 1] / reach).astype(np.int64)
+    strips -= strips.min()
+    left = points[:, 0] - points[:, 0].min()
+    pitch = float(left.max()) + 3 * reach
+    keys = strips * pitch + left
+    order = np.argsort(keys, kind='stable')
+    of, keys = np.arange(order.size), keys[order]
+    pairs = []
+    for begin, end in ((of + 1, keys + reach),
+                       (np.searchsorted(keys, keys + pitch - reach), keys + pitch + reach)):
+        count = np.maximum(np.searchsorted(keys, end, side='right') - begin, 0)
+        partner = np.arange(count.sum()) + np.repeat(begin - (np.cumsum(count) - count), count)
+        pairs.append(np.column_stack([order[np.repeat(of, count)], order[partner]]))
+    found = np.concatenate(pairs)
+    one, other = found.min(axis=1), found.max(axis=1)
+    near = np.hypot(*(points[one] - points[other]).T) <= reach
+    return one[near], other[near]
 
 
 def _strokes(xy: Points, chains: Chains, skeleton: Skeleton, own: list[int],
