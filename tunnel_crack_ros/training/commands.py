@@ -119,9 +119,10 @@ def compare(
         models: Annotated[str, typer.Option(
             help='Names, with commas between; default: all twelve of the paper.')] = '',
         epochs: Epochs = 3,
-        classifier_samples: Annotated[int, typer.Option(min=16, help='An epoch.')] = 512,
-        segmenter_samples: Annotated[int, typer.Option(min=8, help='An epoch.')] = 128,
-        crop: Annotated[int, typer.Option(min=64, help='Of segmenters, px.')] = 192,
+        classifier_samples: Annotated[int, typer.Option(min=16, help='An epoch.')] = 416,
+        segmenter_samples: Annotated[int, typer.Option(min=8, help='An epoch.')] = 640,
+        batch: Annotated[int, typer.Option(min=2, help='Samples a step.')] = 4,
+        crop: Annotated[int, typer.Option(min=64, help='Of segmenters, px.')] = 128,
         simulated: Simulated = 0,
         teachers: Annotated[str, typer.Option(
             help='Set of deployed models that all learn from: edge, paper or none.')] = 'edge',
@@ -132,8 +133,8 @@ def compare(
         from tunnel_crack_ros.training.comparison import compare as run
         with progress_bars() as bars:
             run(data, out, report, [name.strip() for name in models.split(',')] if models
-                else MODELS, Budget(epochs, classifier_samples, segmenter_samples, crop,
-                                    simulated, '' if teachers == 'none' else teachers),
+                else MODELS, Budget(epochs, classifier_samples, segmenter_samples, batch,
+                                    crop, simulated, '' if teachers == 'none' else teachers),
                 seed, _watch(bars))
     print(report)
 

@@ -53,7 +53,7 @@ MODELS = (*PAPER_CLASSIFIERS, *PAPER_SEGMENTERS)
 THIN_LABELS = ('uav75', 'uavcrack_cc0', 'web_concrete24', 'tunnel_tdt20')
 """Sources that the segmenters are tested on, where the data has them."""
 _OTHER_SURFACES = ('asphalt_', 'masonry')
-_PLAIN = SampleMix(distractor_share=0.0, paste_share=0.0)
+_PLAIN = SampleMix(distractor_share=0.0, paste_share=0.0, scales=(1.0, 1.0), vary=False)
 _MEASURES = ('iou', 'f1', 'precision', 'recall')
 
 
@@ -62,9 +62,10 @@ class Budget:
     """What every network of a table gets."""
 
     epochs: int = 3
-    classifier_samples: int = 512   # an epoch
-    segmenter_samples: int = 128
-    crop_side: int = 192            # segmenters, px
+    classifier_samples: int = 416   # an epoch
+    segmenter_samples: int = 640
+    batch_size: int = 4             # few samples teach more in many small steps
+    crop_side: int = 128            # segmenters, px
     simulated: int = 0              # frames mixed in
     teachers: str = DEFAULT_SET     # set of deployed models that all learn from; '': none
 
@@ -79,12 +80,13 @@ class Budget:
         """Cut our recipe down.
 
         Without what some networks cannot have (labels of cells) and what takes longer than the
-        budget to pay off (drawn distractors, pasted cracks, the silence term). Only the last
-        epoch is validated, and kept.
+        budget to pay off (drawn distractors, pasted cracks, variation, the silence term). Only
+        the last epoch is validated, and kept.
         """
         return replace(
             OURS[task], epochs=self.epochs, crop_side=self.crop_side, mix=_PLAIN, silence=0.0,
             cells=0.0, average_decay=0.9, validate_every=self.epochs,
+            batch_size=self.batch_size,
             samples_per_epoch=(self.classifier_samples if task == 'classifier'
                                else self.segmenter_samples))
 
@@ -185,7 +187,8 @@ def hardware() -> str:
 def _command(budget: Budget, seed: int) -> str:
     return ('tunnel_crack compare --data DIR --out runs/comparison '
             f'--epochs {budget.epochs} --classifier-samples {budget.classifier_samples} '
-            f'--segmenter-samples {budget.segmenter_samples} --crop {budget.crop_side} '
+            f'--segmenter-samples {budget.segmenter_samples} --batch {budget.batch_size} '
+            f'--crop {budget.crop_side} '
             f"--simulated {budget.simulated} --teachers {budget.teachers or 'none'} --seed {seed}")
 
 
