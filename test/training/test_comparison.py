@@ -2,6 +2,7 @@
 """The page that compares the paper's networks: honest about what has not run."""
 
 from dataclasses import replace
+import json
 
 import pytest
 
@@ -71,9 +72,15 @@ def test_networks_are_trained_scored_and_shown_one_after_the_other(drawn_sources
     # the thinly labelled source only: one of its two test images is cracked
     assert 'Here: the 1 test images with crack of uav75.' in page
 
+    found = json.loads((tmp_path / 'runs' / CLASSIFIER / 'scores.json').read_text())
+    for limits, may_be_chance in (([0.4, 0.6], True), ([0.6, 0.9], False), (None, False)):
+        found['classifier']['ci']['roc_auc'] = limits
+        words = ' '.join(comparison_report({CLASSIFIER: found}, TINY, 0).split())
+        assert ('may have been learned, for EfficientNet-B0.' in words) is may_be_chance
+
     with pytest.raises(ValueError, match=r'was trained with another recipe.epochs'):
-        compare(drawn_sources, tmp_path / 'runs', report, [CLASSIFIER], Budget(
-            2, TINY.classifier_samples, TINY.segmenter_samples, TINY.crop_side))
+        compare(drawn_sources, tmp_path / 'runs', report, [CLASSIFIER],
+                replace(TINY, epochs=2))
     with pytest.raises(ValueError, match=r'was trained with another teacher'):
         compare(drawn_sources, tmp_path / 'runs', report, [CLASSIFIER], replace(TINY, teachers=''))
 

@@ -129,7 +129,8 @@ def comparison_report(scores: Mapping[str, Scores], budget: Budget, seed: int) -
 
     :param scores: of the finished networks, by name, as `_score` makes them.
     """
-    classifiers = [scores[name] for name in PAPER_CLASSIFIERS if name in scores]
+    classifiers = [scores[name] | {'title': architecture(name).title}
+                   for name in PAPER_CLASSIFIERS if name in scores]
     segmenters = [scores[name] for name in PAPER_SEGMENTERS if name in scores]
     return '\n'.join([
         "# The paper's networks, compared anew", '',
@@ -217,7 +218,16 @@ def _classifier_notes(found: Sequence[Scores]) -> list[str]:
         notes.append(f"Here the test set has {judged['n']} images, {clean} of them without crack: "
                      f"calling all cracked would give {_percent(1 - clean / judged['n'])} %. "
                      f"Sources: {', '.join(found[0]['sources'])}.")
+    unsure = [str(scores['title']) for scores in found if _may_be_chance(scores)]
+    if unsure:
+        notes.append('The 95 % interval of ROC AUC holds 0.5, so that nothing may have been '
+                     f"learned, for {', '.join(unsure)}.")
     return [*_wrapped(notes), '']
+
+
+def _may_be_chance(scores: Scores) -> bool:
+    limits = scores['classifier']['ci']['roc_auc']
+    return limits is not None and bool(limits[0] <= 0.5 <= limits[1])
 
 
 def _segmenter_rows(scores: Mapping[str, Scores]) -> list[str]:
@@ -254,11 +264,12 @@ def _differences(found: Sequence[Scores], budget: Budget) -> list[str]:
     classifier, segmenter = (budget.recipe(task) for task in ('classifier', 'segmenter'))
     drawn = f' and {budget.simulated} simulated frames' if budget.simulated else ''
     machine = '; '.join(machines)
+    taught = ", those of the networks' teachers among them" if budget.teachers else ''
     return ['| | paper | here |', '|---|---|---|', *(_row(*cells) for cells in (
         ('data', 'NUAACrack-2000, tunnel linings: 1,362 training images for the classifiers, '
          '1,028 for the segmenters',
          f'photographs of many sources ([training.md](training.md)){drawn}: '
-         f"{' or '.join(images)} training images"),
+         f"{' or '.join(images)} training images{taught}"),
         ('test images', '193; the 146 cracked ones for the segmenters',
          'the test split; places that no training image shows'),
         ('budget, classifiers', '100 epochs of 1,362 images of 224 x 224 px, batch 4',
