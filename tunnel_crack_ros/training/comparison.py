@@ -220,14 +220,14 @@ def _classifier_notes(found: Sequence[Scores]) -> list[str]:
                      f"Sources: {', '.join(found[0]['sources'])}.")
     unsure = [str(scores['title']) for scores in found if _may_be_chance(scores)]
     if unsure:
-        notes.append('The 95 % interval of ROC AUC holds 0.5, so that nothing may have been '
-                     f"learned, for {', '.join(unsure)}.")
+        notes.append('The 95 % interval of ROC AUC begins at 0.5 or below, so that nothing may '
+                     f"have been learned, for {', '.join(unsure)}.")
     return [*_wrapped(notes), '']
 
 
 def _may_be_chance(scores: Scores) -> bool:
     limits = scores['classifier']['ci']['roc_auc']
-    return limits is not None and bool(limits[0] <= 0.5 <= limits[1])
+    return limits is not None and bool(limits[0] <= 0.5)
 
 
 def _segmenter_rows(scores: Mapping[str, Scores]) -> list[str]:
