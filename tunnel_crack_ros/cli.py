@@ -57,7 +57,7 @@ def process(
         gate: Annotated[bool, typer.Option(
             help='Frames too dark, bright or blurred to judge are UNKNOWN.')] = True,
         params: Annotated[Path | None, typer.Option(
-            help="The nodes' parameter file: sections /** and /**/segmenter hold.")] = None,
+            help="The nodes' parameter file: /**, /**/classifier and /**/segmenter hold.")] = None,
         max_pixels: Annotated[int | None, typer.Option(
             min=65_536, help='Larger frames are reduced to this for the network, px.')] = None,
         enlarge: Annotated[bool | None, typer.Option(
@@ -85,22 +85,25 @@ def process(
         from tunnel_crack_ros.inspection.process import Inspector
         from tunnel_crack_ros.inspection.process import process as inspect
         from tunnel_crack_ros.inspection.sources import open_source
-        from tunnel_crack_ros.vision import CrackClassifier, CrackSegmenter, Model, QualityGate
+        from tunnel_crack_ros.vision import CrackClassifier, CrackSegmenter, Model
         from tunnel_crack_ros.vision.model_folder import model_set
         chosen = model_set(models)
         said = read_parameters(params, {
+            'threshold': classifier_threshold,
+            'model': classifier or (chosen.classifier if models else None)}, {
             'max_pixels': max_pixels, 'enlarge': enlarge, 'mm_per_px': mm_per_px,
             'lining_distance_m': lining_distance,
             'tunnel_radius_m': tunnel_radius, 'threshold': segmenter_threshold,
             'model': segmenter or (chosen.segmenter if models else None)})
+        judging, outlining, settings = said.classifier, said.segmenter, said.segmenter.settings
         source = open_source(path, topic or [], odometry, depth, distance)
         inspector = Inspector(
-            CrackClassifier(Model.load(classifier or chosen.classifier, task='classifier'),
-                            QualityGate() if gate else None, classifier_threshold),
-            CrackSegmenter(Model.load(said.model or chosen.segmenter, task='segmenter'),
-                           said.threshold, said.settings.max_pixels, said.settings.min_area_px,
-                           said.settings.enlarge),
-            said.settings, said.cameras, segment_all)
+            CrackClassifier(Model.load(judging.model or chosen.classifier, task='classifier'),
+                            judging.settings if gate else None, judging.threshold),
+            CrackSegmenter(Model.load(outlining.model or chosen.segmenter, task='segmenter'),
+                           outlining.threshold, settings.max_pixels, settings.min_area_px,
+                           settings.enlarge),
+            settings, outlining.cameras, segment_all)
         with progress_bars() as bars:
             classifying = bars.add_task('Classifying', total=len(source), unit='frames')
             segmenting = bars.add_task('Segmenting', total=None, unit='flagged')
@@ -118,6 +121,54 @@ def process(
     print(summary.sentence())
     print('  '.join(f'{out}/{name}' for name in (
         'overlays/', 'masks/', 'cracks.csv', 'cracks.json', 'cracks.geojson')))
+
+
+@app.command()
+def threshold(
+        clean: Annotated[Path, typer.Argument(
+            help='Frames of your tunnel without any crack: folder, video or bag.')],
+        false_alarms: Annotated[float, typer.Option(
+            min=0.001, max=0.5, help='Share of such frames that may be flagged.')] = 0.05,
+        cracked: Annotated[Path | None, typer.Option(
+            help='Frames with cracks: says how many of them are still flagged.')] = None,
+        models: ModelSetName = '',
+        classifier: ClassifierName = '',
+        topic: Annotated[list[str] | None, typer.Option(
+            help='Image topic of bags; may be given again. Default: all.')] = None,
+        params: Annotated[Path | None, typer.Option(
+            help="The nodes' parameter file: model and quality limits.")] = None,
+        out: Annotated[Path | None, typer.Option(
+            help='Parameter file to write, for `process --params` and `params_file:=`.')] = None,
+        ) -> None:
+    """Fit stage 1's threshold to your tunnel, from frames of it that show no crack."""
+    with one_line_errors():
+        from tunnel_crack_ros.inspection.own_threshold import judge, parameter_text, threshold_for
+        from tunnel_crack_ros.inspection.parameter_file import read_parameters
+        from tunnel_crack_ros.inspection.sources import open_source
+        from tunnel_crack_ros.vision import CrackClassifier, Model
+        from tunnel_crack_ros.vision.model_folder import model_set
+        chosen = model_set(models)
+        said = read_parameters(params, {
+            'model': classifier or (chosen.classifier if models else None)}).classifier
+        recordings = {'without crack': clean} | ({'cracked': cracked} if cracked else {})
+        sources = {name: open_source(path, topic or []) for name, path in recordings.items()}
+        judging = CrackClassifier(Model.load(said.model or chosen.classifier, task='classifier'),
+                                  said.settings)
+        with progress_bars() as bars:
+            judged = {name: judge(source, judging, moving_bar(bars, f'Frames {name}'))
+                      for name, source in sources.items()}
+        own = threshold_for(judged['without crack'].probabilities, false_alarms)
+        if out is not None:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(parameter_text(own, judging.model.card.identity, (
+                f"flags at most {false_alarms:g} of frames as the "
+                f"{len(judged['without crack'].probabilities)} in {clean}")))
+    print_table(('frames', 'judged', 'UNKNOWN', 'unreadable',
+                 f"flagged at the card's {judging.threshold:g}", f'at {own:g}'), [
+        [name, str(len(found.probabilities)), str(found.unknown), str(found.unreadable),
+         f'{found.share_from(judging.threshold):.1%}', f'{found.share_from(own):.1%}']
+        for name, found in judged.items()])
+    print(f'threshold {own:.4f}' + (f'  {out}' if out else ''))
 
 
 @app.command()

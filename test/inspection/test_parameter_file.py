@@ -12,6 +12,7 @@ from tunnel_crack_ros.inspection.parameter_file import (
     ParameterFileError,
     read_parameters,
 )
+from tunnel_crack_ros.vision.quality import QualityGate
 from tunnel_crack_ros.vision.segmenter_settings import SegmenterSettings
 
 SHIPPED = Path(__file__).resolve().parents[2] / 'config' / 'tunnel_crack.yaml'
@@ -27,20 +28,47 @@ def written(tmp_path, **sections) -> Path:
 
 def test_the_shipped_file_holds_the_defaults():
     said = read_parameters(SHIPPED)
-    assert said.settings == SegmenterSettings() == read_parameters(None).settings
-    assert (said.cameras, said.model, said.threshold) == (('camera',), '', None)
+    assert said.segmenter.settings == SegmenterSettings()
+    assert said.classifier.settings == QualityGate()
+    for stage in (said.segmenter, said.classifier):
+        assert (stage.cameras, stage.model, stage.threshold) == (('camera',), '', None)
+    nothing = read_parameters(None)
+    assert nothing.segmenter.settings == SegmenterSettings()
+    assert nothing.classifier.settings == QualityGate()
 
 
 def test_the_segmenters_section_wins_over_that_of_all_and_the_command_over_both(tmp_path):
     file = written(
         tmp_path, all={'cameras': ['l', 'r'], 'mm_per_px': 0.5, 'min_area_px': 9, 'threads': 3},
         segmenter={'mm_per_px': 0.7, 'camera_roll': [-1.0, 1.0], 'threshold': 0.4},
-        classifier={'max_blur': 0.1, 'anything': 'else'})
-    said = read_parameters(file, {'tunnel_radius_m': 3.0, 'mm_per_px': None})
+        classifier={'max_blur': 0.1})
+    said = read_parameters(file, segmenter={'tunnel_radius_m': 3.0, 'mm_per_px': None}).segmenter
     assert said.settings == SegmenterSettings(mm_per_px=0.7, min_area_px=9, tunnel_radius_m=3.0,
                                               camera_roll=[-1.0, 1.0])
     assert (said.cameras, said.threshold) == (('l', 'r'), 0.4)
-    assert read_parameters(file, {'mm_per_px': 0.0}).settings.mm_per_px == 0.0
+    nought = read_parameters(file, segmenter={'mm_per_px': 0.0}).segmenter
+    assert nought.settings.mm_per_px == 0.0
+
+
+def test_what_the_classifier_is_told_holds_too_and_the_command_wins(tmp_path):
+    file = written(tmp_path, all={'max_blur': 0.3, 'mm_per_px': 0.5},
+                   classifier={'threshold': 0.8, 'min_brightness': 5.0, 'model': 'own',
+                               'save_flagged_to': '/data', 'threads': 2})
+    said = read_parameters(file).classifier
+    assert said.settings == QualityGate(min_brightness=5.0, max_blur=0.3)
+    assert (said.threshold, said.model) == (0.8, 'own')
+    said = read_parameters(file, classifier={'threshold': 0.1, 'model': None}).classifier
+    assert (said.threshold, said.model) == (0.1, 'own')
+
+
+@pytest.mark.parametrize(('classifier', 'message'), [
+    ({'mm_per_px': 1.0}, "own.yaml: unknown parameter 'mm_per_px', expected one of min_bright"),
+    ({'max_blur': 2.0}, "own.yaml: parameter 'max_blur' is 2.0, expected 0..1"),
+    ({'threshold': 1.5}, "own.yaml: parameter 'threshold' is 1.5, expected -1..1")])
+def test_what_does_not_fit_the_classifier_is_named(tmp_path, classifier, message):
+    with pytest.raises(ParameterFileError) as error:
+        read_parameters(written(tmp_path, classifier=classifier))
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize('name', ['segmenter', '/segmenter', '/tunnel/segmenter'])
@@ -49,7 +77,9 @@ def test_the_node_may_be_named_as_in_ros_and_others_told_things_of_their_own(tmp
     file.write_text(yaml.safe_dump({
         name: {'ros__parameters': {'mm_per_px': 0.7}},
         '/**': {'ros__parameters': {'max_blur': 0.2, 'mm_per_px': 0.1, 'min_area_px': 5}}}))
-    assert read_parameters(file).settings == SegmenterSettings(mm_per_px=0.7, min_area_px=5)
+    said = read_parameters(file)
+    assert said.segmenter.settings == SegmenterSettings(mm_per_px=0.7, min_area_px=5)
+    assert said.classifier.settings == QualityGate(max_blur=0.2)
 
 
 @pytest.mark.parametrize(('segmenter', 'message'), [
@@ -83,6 +113,7 @@ def test_what_is_no_parameter_file_is_refused(tmp_path, text, message):
 
 
 def test_every_parameter_that_only_nodes_need_is_known():
-    camera_node = pytest.importorskip('tunnel_crack_ros.nodes.camera_node', reason='no ROS 2 here')
-    common = {entry.name for entry in fields(camera_node.CameraParameters)}
-    assert common == {*OF_NODES, 'cameras', 'model', 'threshold'} - {'use_sim_time'}
+    node = pytest.importorskip('tunnel_crack_ros.nodes.classifier_node', reason='no ROS 2 here')
+    own = {entry.name for entry in fields(node.ClassifierParameters)}
+    assert own - {entry.name for entry in fields(QualityGate)} == {
+        *OF_NODES, 'cameras', 'model', 'threshold'} - {'use_sim_time'}

@@ -23,30 +23,13 @@ from tunnel_crack_ros.vision.model_folder import CLASSIFIER
 
 
 @dataclass(frozen=True)
-class ClassifierParameters(CameraParameters):
-    """Parameters of the classifier."""
+class ClassifierParameters(QualityGate, CameraParameters):
+    """Parameters of the classifier, the limits of its quality gate among them."""
 
-    min_brightness: float = parameter(
-        20.0, 'Mean grey value below which a frame is UNKNOWN (too dark), 0..255', low=0.0,
-        high=255.0, live=True)
-    max_brightness: float = parameter(
-        235.0, 'Mean grey value above which a frame is UNKNOWN (too bright), 0..255', low=0.0,
-        high=255.0, live=True)
-    max_saturated: float = parameter(
-        0.6, 'Share of pixels at 250 or above from which on a frame is UNKNOWN (too bright)',
-        low=0.0, high=1.0, live=True)
-    max_blur: float = parameter(
-        0.5, 'Blur effect above which a frame is UNKNOWN (too blurred), 0 sharp .. 1', low=0.0,
-        high=1.0, live=True)
     save_flagged_to: str = parameter(
         '', 'Folder that keeps the flagged frames as files; empty: none are kept')
     save_flagged_max_mb: int = parameter(
         1000, 'Size at which that folder takes no more frames, MB', low=1, high=10_000_000)
-
-    def quality_gate(self) -> QualityGate:
-        """Return the gate of these limits."""
-        return QualityGate(self.min_brightness, self.max_brightness, self.max_saturated,
-                           self.max_blur)
 
 
 class ClassifierNode(CameraNode):
@@ -68,7 +51,7 @@ class ClassifierNode(CameraNode):
         p = self.parameters
         model = Model.load(p.model or CLASSIFIER, task='classifier', wanted_providers=p.providers,
                            require_gpu=p.require_gpu, threads=p.threads)
-        self._classifier = CrackClassifier(model, p.quality_gate(), p.chosen_threshold)
+        self._classifier = CrackClassifier(model, p, p.chosen_threshold)
         if p.save_flagged_to:
             self._files = FlaggedFiles(Path(p.save_flagged_to).expanduser(),
                                        p.save_flagged_max_mb)
@@ -89,7 +72,7 @@ class ClassifierNode(CameraNode):
     def apply(self, parameters: ClassifierParameters) -> None:
         """Take over threshold and quality limits."""
         if self.model is not None:
-            self._classifier = CrackClassifier(self.model, parameters.quality_gate(),
+            self._classifier = CrackClassifier(self.model, parameters,
                                                parameters.chosen_threshold)
 
     def process(self, camera: str, message: FrameMessage) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunnel_crack_ros.vision.frame import RgbFrame
+from tunnel_crack_ros.vision.settings import parameter
 
 # Quality is judged on a picture reduced to this many pixels on its longer side. Limits then fit
 # any camera, and sensor noise, which no lens blurs and which would pass for sharpness, is averaged
@@ -20,16 +21,20 @@ _AGAIN_PX = 5  # length of the second blur on that picture
 
 @dataclass(frozen=True)
 class QualityGate:
-    """Limits within which a frame can be judged."""
+    """Limits within which a frame can be judged; the classifier node's parameters, too."""
 
-    min_brightness: float = 20.0
-    """Mean grey value below which a frame is too dark, 0..255."""
-    max_brightness: float = 235.0
-    """Mean grey value above which a frame is too bright, 0..255."""
-    max_saturated: float = 0.6
-    """Share of pixels at 250 or above from which on a frame is too bright, 0..1."""
-    max_blur: float = 0.5
-    """Blur effect above which a frame is too blurred, 0 (sharp) .. 1."""
+    min_brightness: float = parameter(
+        20.0, 'Mean grey value below which a frame is UNKNOWN (too dark), 0..255', low=0.0,
+        high=255.0, live=True)
+    max_brightness: float = parameter(
+        235.0, 'Mean grey value above which a frame is UNKNOWN (too bright), 0..255', low=0.0,
+        high=255.0, live=True)
+    max_saturated: float = parameter(
+        0.6, 'Share of pixels at 250 or above from which on a frame is UNKNOWN (too bright)',
+        low=0.0, high=1.0, live=True)
+    max_blur: float = parameter(
+        0.5, 'Blur effect above which a frame is UNKNOWN (too blurred), 0 sharp .. 1', low=0.0,
+        high=1.0, live=True)
 
     def reason_to_refuse(self, frame: RgbFrame) -> str:
         """Say why a frame cannot be judged.
