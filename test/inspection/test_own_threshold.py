@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A threshold for one tunnel: as few false alarms as promised, and the rest of the chain takes it."""
+"""A threshold for one tunnel: as few false alarms as promised, and `process` takes it."""
 
 import csv
 
