@@ -160,9 +160,7 @@ def threshold(
         own = threshold_for(judged['without crack'].probabilities, false_alarms)
         if out is not None:
             out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(parameter_text(own, judging.model.card.identity, (
-                f"flags at most {false_alarms:g} of frames as the "
-                f"{len(judged['without crack'].probabilities)} in {clean}")))
+            out.write_text(parameter_text(own, judging.model.card.identity, false_alarms, clean))
     print_table(('frames', 'judged', 'UNKNOWN', 'unreadable',
                  f"flagged at the card's {judging.threshold:g}", f'at {own:g}'), [
         [name, str(len(found.probabilities)), str(found.unknown), str(found.unreadable),

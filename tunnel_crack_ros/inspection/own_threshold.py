@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 import math
+from pathlib import Path
 
 import numpy as np
 
@@ -87,11 +88,13 @@ def threshold_for(clean: Sequence[float], false_alarms: float) -> float:
     return threshold
 
 
-def parameter_text(threshold: float, model: str, why: str) -> str:
+def parameter_text(threshold: float, model: str, false_alarms: float, clean: Path) -> str:
     """Write a threshold as a parameter file for the classifier.
 
     :param model: name and hash of the model that it is for.
-    :param why: one line.
+    :param false_alarms: what it was chosen for, 0..1.
+    :param clean: the frames without crack that it was chosen on.
     """
-    return (f'# {why}\n# for the model {model}\n/**/classifier:\n  ros__parameters:\n'
-            f'    threshold: {threshold:.4f}\n')
+    return (f'# of the model {model}: flags at most {false_alarms:g} of frames like those of '
+            f'{clean},\n# which show no crack\n'
+            f'/**/classifier:\n  ros__parameters:\n    threshold: {threshold:.4f}\n')
