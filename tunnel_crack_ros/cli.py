@@ -321,7 +321,8 @@ def replay(
         topic: Annotated[list[str] | None, typer.Option(
             help='Only this topic; may be given again.')] = None,
         wait: Annotated[bool, typer.Option(
-            help='Start when every image topic has a subscriber.')] = False) -> None:
+            help='Start when every image topic has a subscriber, the others too or 5 s later.')
+            ] = False) -> None:
     """Publish a bag's messages at their own rate, as `ros2 bag play` does."""
     with one_line_errors():
         from tunnel_crack_ros.nodes.bag_player import play

@@ -23,7 +23,7 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CompressedImage, Range
+from sensor_msgs.msg import CameraInfo, CompressedImage, Range
 
 from tunnel_crack_ros.nodes.bag_player import BagError, offered_profile, play
 from tunnel_crack_ros.simulation import simulate, SimulationSettings
@@ -132,6 +132,16 @@ def test_a_simulated_inspection_arrives_whole(tmp_path, listener):
     images = listener.wait_for(topic, 4)
     assert [bytes(image.data[:2]) for image in images] == [b'\xff\xd8'] * 4    # JPEG
     assert images[0].header.frame_id == 'camera_optical_frame'
+
+
+def test_who_takes_the_images_gets_the_first_calibration_too(tmp_path, listener):
+    made = simulate(SimulationSettings(frames=4, width=128, height=96), tmp_path)
+    listener.to(CompressedImage, '/camera/image_raw/compressed', qos_profile_sensor_data)
+    late = threading.Timer(2.0, listener.to, (CameraInfo, '/camera/camera_info'))
+    late.start()
+    play(made.bag, rate=4.0, wait_for_subscribers=True)
+    late.join()
+    assert len(listener.wait_for('/camera/camera_info', 4)) == 4
 
 
 def test_the_clock_runs_with_the_bag(tmp_path, listener):

@@ -31,6 +31,7 @@ from rosgraph_msgs.msg import Clock
 from tunnel_crack_ros.inspection.sources.bag_files import readable_paths
 
 _SLICE_S = 0.05         # longest sleep at a stretch, so that an end is noticed
+_OTHERS_S = 5.0         # how long topics without images may take to find a subscriber
 _LAST_WORDS_S = 5.0     # how long the last reliable messages may take to arrive
 _IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 
@@ -70,8 +71,8 @@ def play(
     :param loop: start again at the end, until interrupted.
     :param topics: publish only these topics of the bag; None: all.
     :param start_delay: wait so long before the first message, s, >= 0.
-    :param wait_for_subscribers: start when every image topic has a subscriber; in a bag without
-        images, when every topic has one.
+    :param wait_for_subscribers: start when every image topic has a subscriber, and every other
+        one, too, or five seconds have passed; in a bag without images, when every topic has one.
     :param ros_args: arguments for rclpy, such as ``['--ros-args', '-r', '/a:=/b']``.
     :raises BagError: the bag is missing, empty or broken, or a type of its is not installed.
     :raises ValueError: a number is out of its range.
@@ -162,10 +163,18 @@ class BagPlayer:
         self._wait_until(time.monotonic() + seconds)
 
     def wait_for_subscribers(self) -> None:
-        """Wait until every image topic, or without images every topic, has a subscriber."""
+        """Wait until every image topic, or without images every topic, has a subscriber.
+
+        Whoever takes the images may want calibration, range and odometry as well and find them a
+        moment later: frames before that would have no scale. But a bag may hold what nobody wants.
+        """
         awaited = [publisher for topic, publisher in self._publishers.items()
                    if topic in self._images or not self._images]
         while not all(publisher.get_subscription_count() for publisher in awaited):
+            self.wait(_SLICE_S)
+        end = time.monotonic() + _OTHERS_S
+        while time.monotonic() < end and not all(
+                publisher.get_subscription_count() for publisher in self._publishers.values()):
             self.wait(_SLICE_S)
 
     def play_once(self, reader: Reader, rate: float, clock_hz: float | None) -> None:
