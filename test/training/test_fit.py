@@ -6,7 +6,9 @@ import shutil
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from tunnel_crack_ros.cli import app
 from tunnel_crack_ros.evaluation.crack_dataset import DatasetError
 from tunnel_crack_ros.training.checkpoint import read_checkpoint
 from tunnel_crack_ros.training.fit import rising_average, train
@@ -102,6 +104,15 @@ def test_a_stopped_run_resumes_to_the_same_weights(drawn_cracks, tmp_path, model
     curves = [(tmp_path / run / f'{model}.curves.csv').read_text().splitlines()
               for run in ('whole', 'stopped')]
     assert [len(lines) for lines in curves] == [3, 3]
+
+
+def test_the_command_validates_as_often_as_asked_and_at_the_end(drawn_cracks, tmp_path):
+    result = CliRunner().invoke(app, [
+        'train', SEGMENTER, '--data', str(drawn_cracks), '--out', str(tmp_path), '--epochs', '3',
+        '--samples', '4', '--batch', '4', '--crop', '64', '--validate-every', '2'])
+    assert result.exit_code == 0, result.output
+    lines = (tmp_path / f'{SEGMENTER}.curves.csv').read_text().splitlines()
+    assert [line.split(',')[3] != '' for line in lines[1:]] == [False, True, True]
 
 
 def test_start_from_another_encoder_is_refused(drawn_cracks, tmp_path):

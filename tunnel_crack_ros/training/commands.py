@@ -74,6 +74,8 @@ def train(
         crop: Annotated[int | None, typer.Option(
             min=64, help="Of segmenters, px; default: the recipe's.")] = None,
         input_side: InputSide = 0,
+        validate_every: Annotated[int | None, typer.Option(
+            min=1, help="Epochs; the last one always is. Default: the recipe's.")] = None,
         source: Annotated[list[str] | None, typer.Option(
             help='Draw from this source only; again for another. Default: all of the recipe.')] =
         None,
@@ -100,7 +102,8 @@ def train(
                                         else average_decay),
                          batch_size=batch or chosen.batch_size,
                          crop_side=crop or chosen.crop_side,
-                         input_side=input_side or chosen.input_side)
+                         input_side=input_side or chosen.input_side,
+                         validate_every=validate_every or chosen.validate_every)
         with progress_bars() as bars:
             steps = moving_bar(bars, 'Training', 'steps')
             best = fit(model, data, out, recipe=chosen, simulated=simulated,
