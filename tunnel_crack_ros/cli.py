@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+import signal
 from typing import Annotated, Any
 
 from rich.markup import escape
@@ -18,6 +19,7 @@ from tunnel_crack_ros.console import (
     output,
     print_table,
     progress_bars,
+    save_json,
 )
 from tunnel_crack_ros.training.commands import training
 
@@ -111,7 +113,7 @@ def process(
             def show(done: Any) -> None:
                 bars.update(classifying, completed=done.frames, total=max(done.of, done.frames))
                 bars.update(segmenting, completed=done.flagged, total=done.flagged or None)
-            summary = inspect(source, out, inspector, show)
+            summary = inspect(source, out, inspector, show, recording=str(path))
     for note, count in summary.notes.items():
         console.print(f'[yellow]warning:[/yellow] {escape(note)} ({count} frames)',
                       soft_wrap=True)
@@ -160,7 +162,8 @@ def threshold(
         own = threshold_for(judged['without crack'].probabilities, false_alarms)
         if out is not None:
             out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(parameter_text(own, judging.model.card.identity, false_alarms, clean))
+            out.write_text(parameter_text(own, judging.model.card.identity, false_alarms, clean,
+                                          said.model))
     print_table(('frames', 'judged', 'UNKNOWN', 'unreadable',
                  f"flagged at the card's {judging.threshold:g}", f'at {own:g}'), [
         [name, str(len(found.probabilities)), str(found.unknown), str(found.unreadable),
@@ -208,13 +211,16 @@ def explain(
             help='Segmenter or classifier, name or file; default: the segmenter.')] = '') -> None:
     """Show which parts of a picture led to the answer: Score-CAM of every layer, in one PNG."""
     with one_line_errors():
-        import cv2
-
         from tunnel_crack_ros.explanation_sheet import draw_sheet, layers_of
         from tunnel_crack_ros.vision import CrackSegmenter, Model
-        from tunnel_crack_ros.vision.explain.picture import read_picture
         from tunnel_crack_ros.vision.model_folder import SEGMENTER
+        from tunnel_crack_ros.vision.picture_file import (
+            check_ending,
+            read_picture,
+            write_picture,
+        )
         from tunnel_crack_ros.vision.score_cam import ScoreCam
+        check_ending(out)
         frame = read_picture(image)
         loaded = Model.load(model or SEGMENTER, with_taps=True)
         cam = ScoreCam(loaded, baseline=baseline)
@@ -225,9 +231,7 @@ def explain(
         mask = CrackSegmenter(loaded).segment(frame).mask \
             if loaded.card.task == 'segmenter' else None
         sheet = draw_sheet(frame, found, mask, f'{loaded.card.identity}, {method}')
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if not cv2.imwrite(str(out), sheet[:, :, ::-1]):
-            raise ValueError(f'{out}: cannot be written; expected a name that ends in .png')
+        write_picture(out, sheet)
     print_table(('layer', 'channels', 'scored', 'passes', 'fidelity'), [
         [heat.layer, str(heat.channels), str(heat.scored), str(heat.passes),
          f'{heat.fidelity:.3f}'] for heat in found.heat_maps])
@@ -256,22 +260,24 @@ def evaluate(
     """Score the models on labelled photographs."""
     with one_line_errors():
         from tunnel_crack_ros.evaluation.evaluate import evaluate as score
+        from tunnel_crack_ros.evaluation.evaluate import load_model
         from tunnel_crack_ros.vision.model_folder import model_set
+        if beside and figures is None:
+            raise ValueError('--beside names models for the figures; expected --figures, too')
+        for name in beside or ():
+            load_model(name)    # a wrong one is told before all is scored
         chosen = model_set(models)
         with progress_bars() as bars:
             judge, outliner = classifier or chosen.classifier, segmenter or chosen.segmenter
             report = score(data, split, source or None, judge, outliner,
                            progress=moving_bar(bars, 'Evaluating'), only=only)
-        if json_file is not None:
-            json_file.parent.mkdir(parents=True, exist_ok=True)
-            json_file.write_text(json.dumps(report.to_json_dict(), indent=1) + '\n')
-        drawn: list[Path] = []
-        if figures is not None:
-            from tunnel_crack_ros.evaluation.draw_evaluation import draw_evaluation
-            drawn = draw_evaluation(report, figures, [judge, outliner, *(beside or ())])
     for table in report.tables():
         output.print(table)
-    if drawn:
+    save_json(json_file, report.to_json_dict())
+    if figures is not None:
+        with one_line_errors():
+            from tunnel_crack_ros.evaluation.draw_evaluation import draw_evaluation
+            drawn = draw_evaluation(report, figures, [judge, outliner, *(beside or ())])
         print('  '.join(map(str, drawn)))
 
 
@@ -346,8 +352,16 @@ def demo(
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; one that is told to end writes what it has, as after Ctrl-C."""
+    for name in ('SIGTERM', 'SIGHUP'):      # a lost connection sends the second
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
     app(prog_name='tunnel_crack')
+
+
+def _end(number: int, _: Any) -> None:
+    raise SystemExit(128 + number)
 
 
 if __name__ == '__main__':

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 import os
+from pathlib import Path
 import sys
 from typing import Any
 
@@ -21,6 +22,8 @@ from rich.progress import (
 )
 from rich.table import Table
 import typer
+
+from tunnel_crack_ros.json_file import write_json
 
 console = Console(stderr=True, highlight=False)
 # a pipe has no width: do not cut tables there to 80 columns
@@ -64,3 +67,13 @@ def print_table(columns: tuple[str, ...], rows: list[list[str]]) -> None:
     for row in rows:
         table.add_row(*row)
     output.print(table)
+
+
+def save_json(path: Path | None, content: Any) -> None:
+    """Write a command's numbers where it is asked to.
+
+    Comes after its tables: a path that cannot be written must not cost what took minutes.
+    """
+    if path is not None:
+        with one_line_errors():
+            write_json(path, content)

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 
-import cv2
 import numpy as np
 import rclpy
 from rclpy.node import Node
@@ -25,9 +24,10 @@ from tunnel_crack_ros.nodes.node_processes import running, share_folder, use_pri
 from tunnel_crack_ros.nodes.node_table import Camera, node_table, Settings
 from tunnel_crack_ros.nodes.result_recorder import ResultRecorder
 from tunnel_crack_ros.nodes.run_node import keep_large_buffers
-from tunnel_crack_ros.simulation import simulate, SimulationSettings, spread_cameras
+from tunnel_crack_ros.simulation import is_complete, simulate, SimulationSettings, spread_cameras
 from tunnel_crack_ros.simulation.lining import tunnel_radius_m
 from tunnel_crack_ros.vision import Label
+from tunnel_crack_ros.vision.picture_file import read_picture, write_picture
 
 _CAMERAS = ('left', 'right')
 _START_S = 60.0     # for the nodes to load their models
@@ -126,10 +126,11 @@ def _simulated(settings: SimulationSettings, folder: Path, bar: Bar) -> Path:
     """Render the inspection unless the folder already holds this very one."""
     known = folder / 'settings.yaml'
     with suppress(FileNotFoundError, yaml.YAMLError):
-        if yaml.safe_load(known.read_text()) == yaml.safe_load(yaml.safe_dump(settings.as_dict())):
+        if is_complete(folder) and yaml.safe_load(known.read_text()) == yaml.safe_load(
+                yaml.safe_dump(settings.as_dict())):
             bar(settings.frames, settings.frames)
             return folder / 'bag'
-    if known.exists():  # an older demonstration's, not somebody's data
+    if known.exists():  # an older demonstration's, or one cut short; not somebody's data
         shutil.rmtree(folder)
     return simulate(settings, folder, bar).bag
 
@@ -172,11 +173,11 @@ def _contact_sheet(records: list[FrameRecord], live: Path, file: Path) -> None:
     columns, rows = _SHEET
     chosen = [overlays[i] for i in np.unique(
         np.linspace(0, len(overlays) - 1, columns * rows).round().astype(int))]
-    pictures = [np.asarray(cv2.imread(str(path))) for path in chosen]
+    pictures = [read_picture(path) for path in chosen]
     pictures += [np.zeros_like(pictures[0])] * (-len(pictures) % columns)
     sheet = np.vstack([np.hstack(pictures[i:i + columns])
                        for i in range(0, len(pictures), columns)])
-    cv2.imwrite(str(file), sheet)
+    write_picture(file, sheet)
 
 
 def _against_truth(outcome: Outcome, records: list[FrameRecord], truth: Path) -> Outcome:

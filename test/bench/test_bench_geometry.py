@@ -89,10 +89,10 @@ def test_the_plain_way_measures_a_bar():
 
 def test_the_command_writes_the_promised_keys_and_a_picture(tmp_path):
     done = CliRunner().invoke(app, [
-        'bench', 'geometry', '--cases', '1', '--json', str(tmp_path / 'g.json'),
+        'bench', 'geometry', '--cases', '1', '--json', str(tmp_path / 'new' / 'g.json'),
         '--plot', str(tmp_path / 'g.png')])
     assert done.exit_code == 0, done.output
-    found = json.loads((tmp_path / 'g.json').read_text())
+    found = json.loads((tmp_path / 'new' / 'g.json').read_text())
     for key in ('length_error_median', 'length_error_p95', 'mean_width_error_px_median',
                 'max_width_error_px_median', 'orientation_error_deg_median', 'sigma_coverage',
                 'ms_512x384', 'ms_4096x3000', 'linearity', 'ms_per_1000_mask_pixels',

@@ -121,3 +121,41 @@ def test_a_distractor_mask_of_another_size_is_refused(indexed):
     image, = CrackDataset.read(indexed).select('train').images
     with pytest.raises(DatasetError, match='mask is 12x16, the label is 24x16'):
         image.read_distractor()
+
+
+@pytest.mark.parametrize('marked', [1, 127])
+def test_a_mask_of_other_values_is_no_clean_one(folder, marked):
+    mask = np.zeros((16, 24), np.uint8)
+    mask[4:6] = marked
+    cv2.imwrite(str(folder / 'masks' / 'a.png'), mask)
+    with pytest.raises(DatasetError, match=f'a.png: mask has values up to {marked}; expected 0'):
+        CrackDataset.read(folder)
+
+
+def test_a_coloured_mask_counts_and_the_noise_of_a_black_jpeg_does_not(folder):
+    red = np.zeros((16, 24, 3), np.uint8)
+    red[4:6] = (0, 0, 128)
+    cv2.imwrite(str(folder / 'masks' / 'a.png'), red)
+    (folder / 'masks' / 'b.png').unlink()
+    cv2.imwrite(str(folder / 'masks' / 'b.jpg'), np.full((16, 24), 3, np.uint8))
+    cracked, clean = CrackDataset.read(folder).images
+    assert cracked.has_crack and cracked.read_mask().sum() == 48 and not clean.has_crack
+
+
+def test_an_index_needs_no_more_than_is_said_and_may_come_from_a_spreadsheet(indexed):
+    rows = list(csv.reader((indexed / 'index.csv').open(newline='')))
+    with (indexed / 'index.csv').open('w', newline='', encoding='utf-8-sig') as file:
+        csv.writer(file).writerows([row[:-1] for row in rows])      # without `cluster`
+    assert [image.group for image in CrackDataset.read(indexed).images] == [
+        'wall/a', 'wall/b', 'asphalt_x/c']
+
+
+@pytest.mark.parametrize('was, becomes, message', [
+    ('label', 'kind', 'found the columns source, stem, split, kind, group, cluster; expected'),
+    ('no_crack', 'Crack', "wall b has the label 'Crack'"),
+    ('test', 'Test', "the split 'Test'")])
+def test_a_wrong_index_is_named(indexed, was, becomes, message):
+    text = (indexed / 'index.csv').read_text()
+    (indexed / 'index.csv').write_text(text.replace(was, becomes, 1))
+    with pytest.raises(DatasetError, match=message):
+        CrackDataset.read(indexed)

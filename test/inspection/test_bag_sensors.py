@@ -3,6 +3,7 @@
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 from rosbags.rosbag2 import StoragePlugin, Writer
@@ -103,6 +104,58 @@ def test_a_depth_image_that_cannot_be_read_is_noted(record):
                  ('/eye/image_raw', 10_000, image(10_000, GREY, 'rgb8')))
     frame, = open_source(bag)
     assert "encoding 'rgb8', expected 16UC1 (mm) or 32FC1 (m)" in frame.sensed.note
+
+
+def jpeg(ms: int, picture: np.ndarray):
+    return made('sensor_msgs/msg/CompressedImage', header=header(ms, 'eye'), format='jpeg',
+                data=cv2.imencode('.jpg', picture)[1].reshape(-1))
+
+
+def calibration(ms: int):
+    return made('sensor_msgs/msg/CameraInfo', header=header(ms, 'eye'), height=24, width=32,
+                distortion_model='plumb_bob', d=np.zeros(5),
+                k=np.array([40, 0, 15.5, 0, 40, 11.5, 0, 0, 1.0]), r=np.eye(3).ravel(),
+                p=np.array([40, 0, 15.5, 0, 0, 40, 11.5, 0, 0, 0, 1.0, 0]), binning_x=0,
+                binning_y=0, roi=made('sensor_msgs/msg/RegionOfInterest', x_offset=0, y_offset=0,
+                                      height=0, width=0, do_rectify=False))
+
+
+def test_a_camera_at_the_root_has_its_sensors_too(record):
+    bag = record(('/camera_info', 9_990, calibration(9_990)),
+                 ('/range', 9_995, distance(9_995, 1.5)),
+                 ('/depth', 9_996, image(10_000, DEPTH, '16UC1')),
+                 ('/image_raw', 10_000, image(10_000, GREY, 'rgb8')))
+    frame, = open_source(bag)
+    assert frame.camera == 'image_raw'
+    assert frame.sensed.calibration.k[0] == 40 and frame.sensed.depth is not None
+    assert frame.sensed.range_m == pytest.approx(1.5)
+
+
+def test_the_same_pictures_recorded_twice_count_once(record):
+    bag = record(('/eye/image_raw', 10_000, image(10_000, GREY, 'rgb8')),
+                 ('/eye/image_raw/compressed', 10_000, jpeg(10_000, GREY)),
+                 ('/nose/image_raw/compressed', 10_000, jpeg(10_000, GREY)))
+    source = open_source(bag)
+    assert len(source) == 2
+    assert sorted(frame.camera for frame in source) == ['eye', 'nose']
+    only, = open_source(bag, ['/eye/image_raw/compressed'])
+    assert only.camera == 'eye'
+
+
+def test_two_cameras_of_one_namespace_keep_apart(record):
+    bag = record(('/rig/camera_info', 9_990, calibration(9_990)),
+                 ('/rig/left', 10_000, image(10_000, GREY, 'rgb8')),
+                 ('/rig/right', 10_000, image(10_000, GREY // 2, 'rgb8')))
+    frames = list(open_source(bag))
+    assert sorted((frame.camera, frame.name) for frame in frames) == [
+        ('rig/left', 'rig_left_10_000000000'), ('rig/right', 'rig_right_10_000000000')]
+    assert all(frame.sensed.calibration is not None for frame in frames)
+
+
+def test_frames_without_a_stamp_have_names_of_their_own(record):
+    bag = record(*[('/eye/image_raw', 10_000 + n, image(0, GREY, 'rgb8')) for n in range(3)])
+    assert [frame.name for frame in open_source(bag)] == [
+        'eye_0_000000000', 'eye_0_000000000_2', 'eye_0_000000000_3']
 
 
 def distance(ms: int, metres: float):

@@ -77,6 +77,7 @@ def test_command_writes_what_process_takes(recordings, tmp_path):
                               '--cracked', str(recordings / 'cracked'), '--out', str(file)])
     assert result.exit_code == 0, result.output
     said = read_parameters(file).classifier.threshold
+    assert read_parameters(file).classifier.model == ''     # the default one, whichever
     assert 0.0 < said < 1.0 and f'threshold {said:.4f}' in result.output
     line = next(line for line in result.output.splitlines() if 'without crack' in line
                 and 'Frames' not in line)
@@ -91,6 +92,14 @@ def test_command_writes_what_process_takes(recordings, tmp_path):
         verdicts = [row['verdict'] for row in csv.DictReader(table)]
     # 11 of 13 must stay below it: one of the 12 may not
     assert verdicts.count('CRACK') <= 1 and verdicts.count('NO_CRACK') >= 11
+
+
+def test_the_file_names_the_model_that_was_chosen(recordings, tmp_path):
+    file = tmp_path / 'own.yaml'
+    result = run.invoke(app, ['threshold', str(recordings / 'clean'), '--false-alarms', '0.2',
+                              '--models', 'paper', '--out', str(file)])
+    assert result.exit_code == 0, result.output
+    assert read_parameters(file).classifier.model == 'densenet169_classifier'
 
 
 def test_too_few_frames_are_one_line_and_no_file(recordings, tmp_path):

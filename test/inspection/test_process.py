@@ -4,6 +4,10 @@
 import csv
 import json
 import math
+import signal
+import subprocess
+import sys
+import time
 
 import cv2
 import numpy as np
@@ -129,6 +133,9 @@ def test_without_a_scale_millimetres_are_left_empty(recording, tmp_path):
     (['simulate', '--frames', '0'], 'frames'),
     (['replay', 'nowhere'], 'nowhere'),
     (['evaluate', '--data', 'nowhere'], 'nowhere'),
+    (['evaluate', '--data', '.', '--beside', 'x'], 'expected --figures'),
+    (['evaluate', '--data', '.', '--figures', 'f', '--beside', 'typo'], "no model 'typo'"),
+    (['explain', 'a.png', '--out', 'explained'], 'expected a name that ends in .png'),
 ])
 def test_a_users_mistake_is_one_line_and_exit_code_1(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -188,6 +195,44 @@ def test_an_interrupted_inspection_keeps_what_was_done(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         process(TornOff(), tmp_path, inspector)
     assert [line['frame'] for line in table(tmp_path / 'frames.csv')] == ['first']
+    assert json.loads((tmp_path / 'cracks.json').read_text())['complete'] is False
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
+def test_an_inspection_that_is_told_to_end_keeps_what_was_done(recording, tmp_path, number):
+    images = tmp_path / 'images'
+    images.mkdir()
+    for index in range(400):
+        (images / f'{index:03d}.jpg').symlink_to(recording / 'a.jpg')
+    out = tmp_path / 'results'
+    with subprocess.Popen([sys.executable, '-m', 'tunnel_crack_ros.cli', 'process', str(images),
+                           '--out', str(out)], stderr=subprocess.DEVNULL) as running:
+        end = time.monotonic() + 60.0
+        while len(list((out / 'masks').glob('*'))) < 2 and time.monotonic() < end:
+            time.sleep(0.05)
+        running.send_signal(number)
+        assert running.wait(30) == 128 + number
+    said = json.loads((out / 'cracks.json').read_text())
+    assert said['complete'] is False and said['recording'] == str(images)
+    assert 2 <= len(said['frames']) == len(table(out / 'frames.csv')) < 400
+
+
+def test_results_of_an_earlier_inspection_go_and_the_users_own_files_stay(recording, tmp_path):
+    for picture in ('a.jpg', 'b.jpg'):
+        result = run.invoke(app, ['process', str(recording / picture), '--out', str(tmp_path),
+                                  '--segment-all'])
+        assert result.exit_code == 0, result.output
+        (tmp_path / 'masks' / 'mine.png').touch()
+    assert sorted(path.name for path in (tmp_path / 'masks').iterdir()) == ['b.png', 'mine.png']
+    assert [path.name for path in (tmp_path / 'overlays').iterdir()] == ['b.jpg']
+    said = json.loads((tmp_path / 'cracks.json').read_text())
+    assert said['complete'] and said['recording'] == str(recording / 'b.jpg')
+
+
+def test_a_distance_without_calibration_is_a_warning(recording, tmp_path):
+    result = run.invoke(app, ['process', str(recording / 'a.jpg'), '--out', str(tmp_path),
+                              '--segment-all', '--lining-distance', '1.5'])
+    assert 'no camera_info: the distance to the lining is known' in result.output
 
 
 def test_a_summary_without_cracks_says_so(tmp_path):

@@ -2,14 +2,18 @@
 """Recordings of all kinds give their frames in order, and say what is wrong with them."""
 
 import math
+import os
+from pathlib import Path
 import shutil
+import time
 
 import cv2
 import numpy as np
 import pytest
 
 from tunnel_crack_ros.inspection.sources import open_source, SourceError
-from tunnel_crack_ros.inspection.sources.bag_topics import camera_of
+from tunnel_crack_ros.inspection.sources.bag_topics import cameras_of
+from tunnel_crack_ros.inspection.sources.images import ImageFrames
 from tunnel_crack_ros.simulation import render_frames, simulate, SimulationSettings, spread_cameras
 from tunnel_crack_ros.vision.odometry_history import ChainageRules
 
@@ -55,6 +59,36 @@ def test_a_video_gives_its_frames_with_their_time(tmp_path):
     frames = list(open_source(path))
     assert [frame.stamp for frame in frames] == [(0, 0), (0, 100_000_000), (0, 200_000_000)]
     assert [round(float(frame.rgb.mean()), -1) for frame in frames] == [50, 100, 150]
+
+
+def test_a_video_whose_name_has_a_colon_is_no_protocol(tmp_path, monkeypatch):
+    writer = cv2.VideoWriter(str(tmp_path / 'a.avi'), cv2.VideoWriter.fourcc(*'MJPG'), 10.0,
+                             (64, 48))
+    writer.write(grey(50, (64, 48)))
+    writer.release()
+    (tmp_path / 'a.avi').rename(tmp_path / '10:30.avi')
+    monkeypatch.chdir(tmp_path)
+    assert len(list(open_source(Path('10:30.avi')))) == 1
+
+
+def test_names_that_are_not_utf_8_can_be_written(tmp_path):
+    source = tmp_path / 'in'
+    source.mkdir()
+    for name, value in ((b'fissur\xe9.png', 10), (b'fissur\xe8.png', 200)):
+        (source / os.fsdecode(name)).write_bytes(cv2.imencode('.png', grey(value))[1].tobytes())
+    frames = list(open_source(source))
+    assert sorted(frame.name for frame in frames) == ['fissur\ufffd', 'fissur\ufffd_2']
+    video = source / os.fsdecode(b'\xe9.avi')
+    video.touch()
+    with pytest.raises(SourceError, match='the name is not UTF-8'):
+        open_source(video)
+
+
+def test_a_folder_of_many_images_is_named_at_once(tmp_path):
+    images = [tmp_path / f'{n:05d}.jpg' for n in range(20_000)]
+    start = time.process_time()
+    first = next(iter(ImageFrames(images)))
+    assert first.name == '00000' and time.process_time() - start < 2.0
 
 
 @pytest.mark.parametrize('transport', ['compressed', 'raw'])
@@ -120,7 +154,7 @@ def test_what_is_no_recording_is_refused(tmp_path, content, message):
     ('/left/image_raw', 'left'), ('/left/image_raw/compressed', 'left'),
     ('/robot/left/image_raw', 'robot/left'), ('/image', 'image'), ('/left/range', 'left')])
 def test_cameras_are_named_after_their_topic(topic, camera):
-    assert camera_of(topic) == camera
+    assert cameras_of([topic]) == {topic: camera}
 
 
 def test_without_optics_there_is_no_scale(tmp_path):

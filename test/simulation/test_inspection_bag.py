@@ -12,7 +12,13 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import get_typestore, Stores
 import yaml
 
-from tunnel_crack_ros.simulation import render_frames, simulate, SimulationSettings, spread_cameras
+from tunnel_crack_ros.simulation import (
+    is_complete,
+    render_frames,
+    simulate,
+    SimulationSettings,
+    spread_cameras,
+)
 
 SETTINGS = SimulationSettings(
     seed=2, frames=3, width=160, height=120, crack_density=6.0, unusable_rate=0.0,
@@ -123,6 +129,14 @@ def test_raw_frames_are_written_whole(tmp_path):
 def test_an_inspection_is_never_overwritten(inspection):
     with pytest.raises(FileExistsError, match='bag exists already'):
         simulate(SETTINGS, inspection.bag.parent)
+
+
+def test_an_inspection_cut_short_is_not_complete(inspection, tmp_path):
+    def stop(done, of):
+        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        simulate(SETTINGS, tmp_path / 'cut', stop)
+    assert is_complete(inspection.bag.parent) and not is_complete(tmp_path / 'cut')
 
 
 def test_rclpy_reads_what_was_written(inspection):

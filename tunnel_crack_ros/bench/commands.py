@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tunnel_crack_ros.console import moving_bar, one_line_errors, print_table, progress_bars
+from tunnel_crack_ros.console import (
+    moving_bar,
+    one_line_errors,
+    print_table,
+    progress_bars,
+    save_json,
+)
 
 # Heavy imports stand inside the commands, as in cli.py.
 
@@ -32,12 +37,11 @@ def latency(
         from tunnel_crack_ros.simulation import render_single
         pictures = [render_single(seed, (width, height), 1.0, True).rgb for seed in range(20)]
         found = measure_latency([pictures[i % 20] for i in range(frames)], transport)
-        if json_file is not None:
-            json_file.write_text(json.dumps(found.to_json_dict(), indent=1) + '\n')
     print_table(('stage', 'median ms'), [
         *([stage, f'{value:.1f}'] for stage, value in sorted(found.stages.items())),
         ['publisher to mask', f'{found.total_median:.1f} (p95 {found.total_p95:.1f})'],
         ['model inference', f'{found.inference_median:.1f} ({found.inference_share:.0%})']])
+    save_json(json_file, found.to_json_dict())
 
 
 @bench.command('beside-explainer')
@@ -52,13 +56,12 @@ def beside_explainer(
         from tunnel_crack_ros.simulation import render_single
         pictures = [render_single(seed, (512, 384), 1.0, True).rgb for seed in range(10)]
         found = measure_beside_explainer([pictures[i % 10] for i in range(frames)], turns)
-        if json_file is not None:
-            json_file.write_text(json.dumps(found.to_json_dict(), indent=1) + '\n')
     print_table(('turn', 'alone, frames/s', 'beside the explainer'), [
         [str(turn + 1), f'{alone:.2f}', f'{beside:.2f}']
         for turn, (alone, beside) in enumerate(zip(found.alone, found.beside))])
     print(f'loss of throughput (medians): {found.loss:.1%}; meanwhile the explainer made '
           f'{found.explainer_passes} passes')
+    save_json(json_file, found.to_json_dict())
 
 
 @bench.command()
@@ -77,15 +80,15 @@ def geometry(
         with progress_bars() as bars:
             found = measure_geometry(cases, seed, progress=moving_bar(bars, 'Measuring', 'cracks'),
                                      segment=drawn.segment)
-        if json_file is not None:
-            json_file.write_text(json.dumps(found.to_json_dict(), indent=1) + '\n')
-        if plot is not None:
-            found.draw(plot)
     print_table(found.columns, found.rows())
     print(found.sentence())
     if found.speed is not None:
         print_table(found.speed.columns, found.speed.rows())
         print(found.speed.sentence())
+    save_json(json_file, found.to_json_dict())
+    if plot is not None:
+        with one_line_errors():
+            found.draw(plot)
 
 
 @bench.command()
@@ -116,15 +119,13 @@ def chain(
                                       lambda done: show(done, frames)).to_json_dict()
             labels = {source: errors.to_json_dict() for source, errors in measure_against_labels(
                 drawn.segment, photographs, moving_bar(bars, 'Photographs', 'images')).items()}
-        if json_file is not None:
-            json_file.write_text(json.dumps(
-                {'model': drawn.model.card.identity, 'simulated': simulated, 'labels': labels},
-                indent=1) + '\n')
     print_table(('simulated', ''), [[name, f'{value:.4g}'] for name, value in simulated.items()])
     if labels:
         print_table(('source', *next(iter(labels.values()))), [
             [source, *(f'{value:.3g}' for value in errors.values())]
             for source, errors in labels.items()])
+    save_json(json_file, {'model': drawn.model.card.identity, 'simulated': simulated,
+                          'labels': labels})
 
 
 @bench.command('explain')
@@ -165,10 +166,6 @@ def bench_explain(
                 Model.load(name, task='segmenter', with_taps=True), frames,
                 layers=layers_of(layers), library=library,
                 progress=moving_bar(bars, 'Explaining', 'pictures'))
-        if json_file is not None:
-            json_file.write_text(json.dumps(
-                {**found.to_json_dict(), 'exact_to_grad_cam_library_time_reason': missing},
-                indent=1) + '\n')
     print_table(found.columns, found.rows())
     if found.left_out:
         print(f'left out: {found.left_out} pictures in which {found.model} marks nothing')
@@ -179,6 +176,8 @@ def bench_explain(
     print(f'exact against the grad-cam package: not measured, {missing}' if missing else
           f'exact takes {found.exact_to_library_time:.2f} times as long as the grad-cam '
           f'package ({found.timed_layer})')
+    save_json(json_file, {**found.to_json_dict(),
+                          'exact_to_grad_cam_library_time_reason': missing})
 
 
 @bench.command()
@@ -217,12 +216,12 @@ def faithfulness(
         with progress_bars() as bars:
             found = measure_faithfulness(cam, pictures, methods, chosen,
                                          progress=moving_bar(bars, 'Testing', 'pictures'))
-        if json_file is not None:
-            json_file.write_text(json.dumps(found.to_json_dict(), indent=1) + '\n')
-        if plot is not None:
-            from tunnel_crack_ros.bench.explanation_trials import draw_curves
-            from tunnel_crack_ros.evaluation.canvas import save
-            save(draw_curves(found), plot)
     print_table(found.columns, found.rows())
     print(f'{found.pictures} pictures, {found.without_answer} more in which the segmenter marks '
           'nothing')
+    save_json(json_file, found.to_json_dict())
+    if plot is not None:
+        with one_line_errors():
+            from tunnel_crack_ros.bench.explanation_trials import draw_curves
+            from tunnel_crack_ros.vision.picture_file import write_picture
+            write_picture(plot, draw_curves(found))

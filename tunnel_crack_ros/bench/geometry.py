@@ -21,6 +21,7 @@ from skimage.morphology import skeletonize
 from tunnel_crack_ros.bench.geometry_speed import GeometrySpeed, measure_speed, Segment
 from tunnel_crack_ros.bench.geometry_truth import as_segmented, make_crack, SHAPES
 from tunnel_crack_ros.vision import measure_cracks, Scale, ScaleSource, Segmentation
+from tunnel_crack_ros.vision.picture_file import write_picture
 from tunnel_crack_ros.vision.segmenter import clean_mask
 
 _THRESHOLD = 0.3
@@ -119,10 +120,9 @@ class GeometryReport:
         :raises OSError: it cannot be written.
         """
         found = [case for case in self.cases if case.found]
-        picture = np.vstack([_scatter(found, 'length', 'length error, share'),
-                             _scatter(found, 'width_mean', 'mean width error, px')])
-        if not cv2.imwrite(str(path), picture):
-            raise OSError(f'{path}: cannot be written')
+        write_picture(path, np.vstack([
+            _scatter(found, 'length', 'length error, share'),
+            _scatter(found, 'width_mean', 'mean width error, px')]))
 
 
 def measure_geometry(cases: int = 40, seed: int = 1, size: tuple[int, int] = (512, 384), *,
@@ -206,7 +206,7 @@ def _scatter(cases: list[Case], name: str, title: str) -> npt.NDArray[np.uint8]:
     for tick in (1, 2, 5, 10, 20):
         x = round(left + math.log(tick) / math.log(20) * (width - left - 20))
         _text(picture, f'{tick} px', (x - 10, height - 8), (0, 0, 0))
-    for values, colour in (('plain', (160, 160, 160)), ('errors', (40, 40, 220))):
+    for values, colour in (('plain', (160, 160, 160)), ('errors', (220, 40, 40))):
         for case in cases:
             error = max(abs(getattr(case, values)[name]), low)
             across = math.log(max(case.width_px, 1.0)) / math.log(20) * (width - left - 20)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -101,17 +100,6 @@ def sheet(rows: Sequence[Sequence[Picture]]) -> Picture:
         raise ValueError('nothing to draw')
     return cv2.copyMakeBorder(stacked(strips), GAP_PX, 0, GAP_PX, 0, cv2.BORDER_CONSTANT,
                               value=WHITE).astype(np.uint8, copy=False)
-
-
-def save(picture: Picture, path: Path) -> Path:
-    """Write a picture; the folder is made.
-
-    :raises OSError: it cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), np.ascontiguousarray(picture[:, :, ::-1])):
-        raise OSError(f'{path}: cannot be written as a picture')
-    return path
 
 
 def _padded(picture: Picture, width: int, height: int) -> Picture:

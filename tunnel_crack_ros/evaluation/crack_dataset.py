@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 PICTURE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff')
 SPLITS = ('train', 'val', 'test')
+_COLUMNS = ('source', 'stem', 'split', 'label', 'group')
+_LABELS = ('crack', 'no_crack')
 
 
 class DatasetError(ValueError):
@@ -49,7 +51,7 @@ class CrackImage:
         """
         if self.mask_path is None:
             return np.zeros(self.read_image().shape[:2], bool)
-        return _read(self.mask_path, cv2.IMREAD_GRAYSCALE) > 127
+        return _read_mask(self.mask_path)
 
     def read_distractor(self) -> npt.NDArray[np.bool_] | None:
         """Read the mask of what looks like trouble and is no crack: joints, leaks, spalls.
@@ -59,7 +61,7 @@ class CrackImage:
         """
         if self.distractor_path is None:
             return None
-        distractor = _read(self.distractor_path, cv2.IMREAD_GRAYSCALE) > 127
+        distractor = _read_mask(self.distractor_path)
         if distractor.shape != (label := self.read_mask()).shape:
             raise DatasetError(
                 f'{self.distractor_path}: mask is {_size(distractor)}, the label is '
@@ -95,7 +97,8 @@ class CrackDataset:
         """List the photographs of a folder.
 
         Three layouts are understood: a folder with `index.csv` (columns source, stem, split,
-        label, group; files in `<source>/images` and `<source>/masks`), and any folder with
+        label (crack or no_crack) and group; where there is a column cluster, it counts as group;
+        files in `<source>/images` and `<source>/masks`), and any folder with
         `images/` and `masks/` whose file stems match. In the second, an image without crack has
         an all-black mask: a missing mask is an error, since forgotten labels look just like it.
         In both, a mask of the same stem in `masks_distractor/` beside `masks/` shows what looks
@@ -158,8 +161,20 @@ class CrackDataset:
 
 def _read_index(root: Path) -> Iterator[CrackImage]:
     distractors: dict[str, dict[str, Path]] = {}
-    with (root / 'index.csv').open(newline='', encoding='utf-8') as file:
-        for row in csv.DictReader(file):
+    path = root / 'index.csv'
+    # spreadsheets put a mark before UTF-8
+    with path.open(newline='', encoding='utf-8-sig') as file:
+        rows = csv.DictReader(file)
+        columns = rows.fieldnames or ()
+        if not set(_COLUMNS) <= set(columns):
+            raise DatasetError(f"{path}: found the columns {', '.join(columns) or 'none'}; "
+                               f"expected {', '.join(_COLUMNS)}")
+        for row in rows:
+            if row['label'] not in _LABELS or row['split'] not in ('', *SPLITS):
+                raise DatasetError(
+                    f"{path}: {row['source']} {row['stem']} has the label '{row['label']}' and "
+                    f"the split '{row['split']}'; expected {' or '.join(_LABELS)}, and one of "
+                    f"{', '.join(SPLITS)}")
             folder = root / row['source']
             if row['source'] not in distractors:
                 distractors[row['source']] = _distractors(folder)
@@ -168,7 +183,7 @@ def _read_index(root: Path) -> Iterator[CrackImage]:
                 has_crack=row['label'] == 'crack',
                 image_path=folder / 'images' / f"{row['stem']}.jpg",
                 mask_path=folder / 'masks' / f"{row['stem']}.png",
-                group=f"{row['source']}/{row['cluster'] or row['group']}",
+                group=f"{row['source']}/{row.get('cluster') or row['group']}",
                 distractor_path=distractors[row['source']].get(row['stem']))
 
 
@@ -185,10 +200,10 @@ def _read_folder(root: Path) -> Iterator[CrackImage]:
             f'{missing[0]}); expected a mask with the same stem, all black where no crack is')
     distractors = _distractors(root)
     for path in pictures:
-        mask = _read(masks[path.stem], cv2.IMREAD_GRAYSCALE)
         yield CrackImage(
             source=root.resolve().name, stem=path.stem, split='',
-            has_crack=bool((mask > 127).any()), image_path=path, mask_path=masks[path.stem],
+            has_crack=bool(_read_mask(masks[path.stem]).any()), image_path=path,
+            mask_path=masks[path.stem],
             group=path.stem, distractor_path=distractors.get(path.stem))
 
 
@@ -208,6 +223,16 @@ def _read(path: Path, flags: int) -> npt.NDArray[np.uint8]:
     if picture is None:
         raise DatasetError(f'{path}: cannot be decoded as a picture')
     return picture  # type: ignore[return-value]
+
+
+def _read_mask(path: Path) -> npt.NDArray[np.bool_]:
+    # coloured masks, too: a red pixel is no dark grey one
+    values = _read(path, cv2.IMREAD_COLOR).max(axis=2)
+    # JPEG makes such values of black
+    if 0 < (largest := int(values.max())) <= 127 and path.suffix.lower() not in ('.jpg', '.jpeg'):
+        raise DatasetError(f'{path}: mask has values up to {largest}; expected 0 where no crack '
+                           'is and 255 where one is')
+    return values > 127
 
 
 def _size(picture: npt.NDArray[np.generic]) -> str:

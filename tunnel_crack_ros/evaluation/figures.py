@@ -26,12 +26,12 @@ from tunnel_crack_ros.evaluation.canvas import (
     ORANGE,
     Picture,
     RED,
-    save,
     sheet,
     stacked,
     write,
 )
 from tunnel_crack_ros.evaluation.chart import legend, Line, line_chart
+from tunnel_crack_ros.vision.picture_file import write_picture
 
 Mask = npt.NDArray[np.bool_]
 
@@ -87,8 +87,8 @@ def draw_predictions(items: Sequence[Prediction], path: Path) -> Path:
         photo = framed(fitted(item.picture, *_PREDICTION), colour, 4)
         cells.append(stacked([photo, caption(f'{said}: {truth}', photo.shape[1], colour),
                               caption(item.title, photo.shape[1])]))
-    return save(sheet([cells[start:start + _COLUMNS]
-                       for start in range(0, len(cells), _COLUMNS)]), path)
+    return write_picture(path, sheet([cells[start:start + _COLUMNS]
+                                      for start in range(0, len(cells), _COLUMNS)]))
 
 
 def draw_curves(curves: Mapping[str, Path], path: Path) -> Path:
@@ -107,7 +107,8 @@ def draw_curves(curves: Mapping[str, Path], path: Path) -> Path:
     charts = [line_chart(lines, title, 'epoch', x_range=(0.0, last + 0.5), whole_x=True)
               for lines, title in ((losses, 'training loss'),
                                    (scores, 'score on validation data'))]
-    return save(stacked([sheet([charts]), legend(list(curves), charts[0].shape[1])]), path)
+    return write_picture(
+        path, stacked([sheet([charts]), legend(list(curves), charts[0].shape[1])]))
 
 
 def draw_precision_recall(curves: Mapping[str, Mapping[str, Any]], path: Path,
@@ -126,7 +127,8 @@ def draw_precision_recall(curves: Mapping[str, Mapping[str, Any]], path: Path,
         charts.append(line_chart(
             lines, f'precision, {title}', 'recall (ring: threshold in use)', x_range=(0, 1),
             y_range=(0, 1), marks={name: at for name, at in marks.items() if at is not None}))
-    return save(stacked([sheet([charts]), legend(list(curves), charts[0].shape[1])]), path)
+    return write_picture(
+        path, stacked([sheet([charts]), legend(list(curves), charts[0].shape[1])]))
 
 
 def draw_model_grid(rows: Sequence[ModelRow], path: Path) -> Path:
@@ -162,7 +164,7 @@ def draw_model_grid(rows: Sequence[ModelRow], path: Path) -> Path:
         write(key, text, (at + 18, LINE_PX - 6))
         at += 90
     write(key, 'paler: within 2 px of the label or of the mask', (at, LINE_PX - 6))
-    return save(sheet([[key], *lines]), path)
+    return write_picture(path, sheet([[key], *lines]))
 
 
 def draw_faults(picture: Picture, marked: Mask, label: Mask,

@@ -114,7 +114,7 @@ def _groups(root: Path) -> dict[str, str] | None:
     path = root / 'groups.csv'
     if not path.is_file():
         return None
-    with path.open(newline='', encoding='utf-8') as file:
+    with path.open(newline='', encoding='utf-8-sig') as file:
         rows = csv.DictReader(file)
         columns = rows.fieldnames or ()
         if not {'stem', 'group'} <= set(columns):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+import json
 import math
 from pathlib import Path
 
@@ -88,13 +89,19 @@ def threshold_for(clean: Sequence[float], false_alarms: float) -> float:
     return threshold
 
 
-def parameter_text(threshold: float, model: str, false_alarms: float, clean: Path) -> str:
+def parameter_text(threshold: float, model: str, false_alarms: float, clean: Path,
+                   chosen: str = '') -> str:
     """Write a threshold as a parameter file for the classifier.
 
     :param model: name and hash of the model that it is for.
     :param false_alarms: what it was chosen for, 0..1.
     :param clean: the frames without crack that it was chosen on.
+    :param chosen: what named the model, where one was named: the threshold says nothing for
+        another; a file is made absolute, as a node may start elsewhere.
     """
+    path = Path(chosen)
+    named = str(path.resolve()) if path.suffix and path.exists() else chosen
     return (f'# of the model {model}: flags at most {false_alarms:g} of frames like those of '
             f'{clean},\n# which show no crack\n'
-            f'/**/classifier:\n  ros__parameters:\n    threshold: {threshold:.4f}\n')
+            f'/**/classifier:\n  ros__parameters:\n    threshold: {threshold:.4f}\n'
+            + (f'    model: {json.dumps(named)}\n' if named else ''))

@@ -77,27 +77,31 @@ class Inspector:
 
 
 def process(source: FrameSource, out: Path, inspector: Inspector,
-            progress: Callable[[Progress], None] | None = None) -> Summary:
+            progress: Callable[[Progress], None] | None = None, *,
+            recording: str = '') -> Summary:
     """Inspect a recording and write the results.
 
-    What was done is written even when the work is interrupted.
+    What was done is written even when the work is interrupted; `complete` in the JSON says it.
 
     :param source: an opened recording.
-    :param out: folder for the results.
+    :param out: folder for the results; an earlier inspection's there are removed.
     :param progress: called after every frame.
+    :param recording: its path, for the JSON.
     :raises ModelError: the engine failed.
     :raises OSError: a result cannot be written.
     """
     results = ResultFolder(out)
     records: list[FrameRecord] = []
-    flagged = 0
+    flagged, complete = 0, False
     try:
         for frame in source:
             records.append(inspector.inspect(frame, results))
             flagged += records[-1].verdict == Label.CRACK.name
             if progress is not None:
                 progress(Progress(len(records), flagged, len(source)))
+        complete = True
     finally:
-        summary = results.write_tables(records, inspector.about())
+        summary = results.write_tables(records, {
+            'recording': recording, 'complete': complete, **inspector.about()})
         write_geojson(out / 'cracks.geojson', records)
     return summary

@@ -12,13 +12,15 @@ import math
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from tunnel_crack_ros.json_file import write_json
 from tunnel_crack_ros.vision import Crack, Label, RgbFrame, Scale
 from tunnel_crack_ros.vision.frame_measures import FrameMeasures
+from tunnel_crack_ros.vision.picture_file import write_picture
 
+_TABLES = ('frames.csv', 'cracks.csv', 'cracks.json', 'cracks.geojson')
 FRAME_COLUMNS = ('frame', 'camera', 'stamp', 'verdict', 'crack_probability', 'reason', 'cracks',
                  'chainage_m', 'chainage_sigma_m', 'clock_h')
 _MEASURES = (
@@ -87,22 +89,32 @@ class ResultFolder:
     """Writes `masks/`, `overlays/`, `frames.csv`, `cracks.csv` and `cracks.json`."""
 
     def __init__(self, folder: Path) -> None:
-        """Make the folder.
+        """Make the folder, or clear it of what an earlier inspection wrote there.
 
         :raises OSError: it cannot be made.
         """
         self.folder = folder
+        for name in _earlier_frames(folder / 'cracks.json'):
+            self._mask(name).unlink(missing_ok=True)
+            self._overlay(name).unlink(missing_ok=True)
+        for name in _TABLES:
+            (folder / name).unlink(missing_ok=True)
         for name in ('masks', 'overlays'):
             (folder / name).mkdir(parents=True, exist_ok=True)
 
+    def _mask(self, name: str) -> Path:
+        return self.folder / 'masks' / f'{name}.png'
+
+    def _overlay(self, name: str) -> Path:
+        return self.folder / 'overlays' / f'{name}.jpg'
+
     def save_mask(self, name: str, mask: npt.NDArray[np.uint8]) -> None:
         """Save a mask (H x W, 0 or 255) as `masks/<name>.png`."""
-        _write_picture(self.folder / 'masks' / f'{name}.png', mask)
+        write_picture(self._mask(name), mask)
 
     def save_overlay(self, name: str, overlay: RgbFrame) -> None:
         """Save an overlay (RGB) as `overlays/<name>.jpg`."""
-        _write_picture(self.folder / 'overlays' / f'{name}.jpg',
-                       cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
+        write_picture(self._overlay(name), overlay)
 
     def write_tables(self, records: Sequence[FrameRecord], about: dict[str, Any]) -> Summary:
         """Write the tables and the JSON, in order of camera and stamp.
@@ -124,9 +136,17 @@ class ResultFolder:
         summary = summarise(records)
         content = {**about, 'summary': _summary_values(summary),
                    'frames': [_frame_values(record) for record in records]}
-        (self.folder / 'cracks.json').write_text(
-            json.dumps(content, indent=1, allow_nan=False), encoding='utf-8')
+        write_json(self.folder / 'cracks.json', content)
         return summary
+
+
+def _earlier_frames(table: Path) -> list[str]:
+    """Return the names of the frames that an earlier inspection judged; none if it is not ours."""
+    try:
+        names = [str(frame['frame']) for frame in json.loads(table.read_text('utf-8'))['frames']]
+        return [name for name in names if Path(name).name == name]
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
 
 
 def summarise(records: Sequence[FrameRecord]) -> Summary:
@@ -200,11 +220,6 @@ def _line_values(points: npt.NDArray[Any], widths: npt.NDArray[Any]) -> list[lis
 def _summary_values(summary: Summary) -> dict[str, int]:
     return {'frames': summary.frames, 'flagged': summary.flagged, 'unknown': summary.unknown,
             'unreadable': summary.unreadable, 'cracks': summary.cracks}
-
-
-def _write_picture(path: Path, picture: npt.NDArray[Any]) -> None:
-    if not cv2.imwrite(str(path), picture):
-        raise OSError(f'{path}: cannot be written')
 
 
 def _stamp(stamp: tuple[int, int]) -> str:

@@ -9,7 +9,11 @@ from tunnel_crack_ros.simulation.frames import (
     SimulatedFrame,
     VisibleLine,
 )
-from tunnel_crack_ros.simulation.inspection_bag import simulate, SimulatedInspection
+from tunnel_crack_ros.simulation.inspection_bag import (
+    is_complete,
+    simulate,
+    SimulatedInspection,
+)
 from tunnel_crack_ros.simulation.settings import (
     CameraMount,
     SettingsError,
@@ -20,5 +24,6 @@ from tunnel_crack_ros.simulation.settings import (
 __all__ = [
     'CameraMount', 'SettingsError', 'SimulatedCrack', 'SimulatedFrame',
     'SimulatedInspection', 'SimulationSettings',
-    'VisibleLine', 'render_frame', 'render_frames', 'render_single', 'simulate', 'spread_cameras',
+    'VisibleLine', 'is_complete', 'render_frame', 'render_frames', 'render_single', 'simulate',
+    'spread_cameras',
 ]

@@ -26,7 +26,7 @@ import yaml
 from tunnel_crack_ros.simulation.camera import encode_jpeg
 from tunnel_crack_ros.simulation.frames import render_frames, SimulatedFrame, stamp_ns
 from tunnel_crack_ros.simulation.settings import SimulationSettings
-from tunnel_crack_ros.simulation.truth_files import TruthFiles
+from tunnel_crack_ros.simulation.truth_files import LAST_FILE, TruthFiles
 
 ODOMETRY_HZ = 20.0
 RANGE_SIGMA_M = 0.002       # of the simulated distance sensor
@@ -54,6 +54,11 @@ class SimulatedInspection:
     cracked_frames: int
     unusable_frames: int
     cracks: int
+
+
+def is_complete(folder: Path) -> bool:
+    """Return whether a folder holds a simulated inspection that was written to its end."""
+    return (folder / 'truth' / LAST_FILE).is_file()
 
 
 def simulate(

@@ -17,6 +17,7 @@ from tunnel_crack_ros.simulation.frames import SimulatedFrame
 from tunnel_crack_ros.simulation.lining import Lining
 from tunnel_crack_ros.simulation.settings import SimulationSettings
 
+LAST_FILE = 'cracks.json'       # once it is there, all is
 VERTEX_STEP_MM = 2.0    # distance of the vertices written; rendered ones are closer
 COLUMNS = (
     'camera', 'index', 'stamp_ns', 'condition', 'usable', 'cracks', 'crack_length_mm',
@@ -81,7 +82,7 @@ class TruthFiles:
             'id': crack.id, 'kind': crack.kind, 'lines': [{
                 'points_mm': _listed(line.points, 1), 'width_mm': _listed(line.width, 3),
             } for line in crack.lines]} for _, crack in sorted(self.cracks.items())]
-        (self._folder / 'cracks.json').write_text(
+        (self._folder / LAST_FILE).write_text(
             json.dumps({'cracks': whole, 'frames': self._frames}) + '\n')
 
 

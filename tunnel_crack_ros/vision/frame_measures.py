@@ -109,6 +109,10 @@ def measure_frame(segmentation: Segmentation, sensed: Sensed,
                               range_sigma_m=sensed.range_sigma_m, depth=sensed.depth)
     if note:
         notes.append(note)
+    if lining is None and sensed.calibration is None and (
+            settings.lining.distance_m > 0.0 or math.isfinite(sensed.range_m)
+            or sensed.depth is not None):
+        notes.append('no camera_info: the distance to the lining is known, millimetres are not')
     cracks = measure_cracks(segmentation, lining, settings.measure)
     chainage = settings.mount.chainage(sensed.odometry.at(sensed.stamp_ns, settings.chainage))
     return FrameMeasures(

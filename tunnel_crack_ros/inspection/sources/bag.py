@@ -23,18 +23,20 @@ from tunnel_crack_ros.inspection.sources.bag_files import readable_paths
 from tunnel_crack_ros.inspection.sources.bag_message import read_messages, Unreadable
 from tunnel_crack_ros.inspection.sources.bag_topics import (
     BagTopics,
-    camera_of,
     COMPRESSED,
     find_topics,
     Wanted,
 )
-from tunnel_crack_ros.inspection.sources.recorded_frame import RecordedFrame, SourceError
+from tunnel_crack_ros.inspection.sources.recorded_frame import (
+    RecordedFrame,
+    SourceError,
+    UniqueNames,
+)
 from tunnel_crack_ros.vision import FrameError, RgbFrame
 from tunnel_crack_ros.vision.frame import rgb_from_compressed, rgb_from_raw
-from tunnel_crack_ros.vision.frame_measures import CameraSensors, Sensed
+from tunnel_crack_ros.vision.frame_measures import CameraSensors
 from tunnel_crack_ros.vision.odometry_history import OdometryHistory
 
-_CALIBRATION = 'sensor_msgs/msg/CameraInfo'
 _LOOK_AHEAD_NS = 300_000_000    # so long a frame waits for sensors that were recorded after it
 
 
@@ -65,19 +67,29 @@ class BagFrames:
         sensors: dict[str, CameraSensors] = defaultdict(CameraSensors)
         odometry = OdometryHistory()
         waiting: deque[tuple[int, Any, Connection]] = deque()
+        named = UniqueNames()
         broken: SourceError | None = None
 
         def frame(recorded_ns: int, message: Any, connection: Connection) -> RecordedFrame:
+            camera = self._topics.images[connection.topic]
+            # its own stamp cannot be read either
+            stamp = (divmod(recorded_ns, 1_000_000_000) if isinstance(message, Unreadable) else
+                     (int(message.header.stamp.sec), int(message.header.stamp.nanosec)))
+            name = named(f"{camera.replace('/', '_')}_{stamp[0]}_{stamp[1]:09d}")
             if isinstance(message, Unreadable):
-                return _unreadable(recorded_ns, message, connection)
-            sensed = sensors[camera_of(connection.topic)].at(
+                return RecordedFrame(name, camera, stamp, None, message.error)
+            sensed = sensors[camera].at(
                 stamp_ns(message.header), message.header.frame_id, odometry)
-            return _frame(message, connection, sensed)
+            try:
+                return RecordedFrame(name, camera, stamp, _pixels(message, connection.msgtype),
+                                     sensed=sensed)
+            except FrameError as error:
+                return RecordedFrame(name, camera, stamp, None, str(error), sensed)
         with _reading(self._bag, self._paths) as reader:
             topics = self._topics
-            wanted = [c for c in reader.connections if c.msgtype == _CALIBRATION
-                      or c.topic in topics.images or c.topic == topics.odometry
-                      or c.topic in topics.ranges or c.topic in topics.depths]
+            wanted = [c for c in reader.connections if c.topic == topics.odometry
+                      or any(c.topic in known for known in (
+                          topics.images, topics.calibrations, topics.ranges, topics.depths))]
             try:
                 for connection, recorded_ns, message in read_messages(self._bag, reader, wanted):
                     while waiting and waiting[0][0] < recorded_ns - _LOOK_AHEAD_NS:
@@ -98,35 +110,14 @@ def _note(message: Any, connection: Connection, topics: BagTopics,
           sensors: Mapping[str, CameraSensors], odometry: OdometryHistory) -> None:
     """Take what a sensor says."""
     topic = connection.topic
-    if connection.msgtype == _CALIBRATION:
-        sensors[camera_of(topic)].calibration = calibration_of(message)
-    elif topic == topics.odometry:
+    if topic == topics.odometry:
         odometry.add(pose_of(message))
+    for camera in topics.calibrations.get(topic, ()):
+        sensors[camera].calibration = calibration_of(message)
     for camera in topics.ranges.get(topic, ()):
         sensors[camera].ranges.add(stamp_ns(message.header), *range_of(message))
     for camera in topics.depths.get(topic, ()):
         sensors[camera].depths.add(depth_of(message))
-
-
-def _frame(message: Any, connection: Connection, sensed: Sensed) -> RecordedFrame:
-    camera = camera_of(connection.topic)
-    stamp = (int(message.header.stamp.sec), int(message.header.stamp.nanosec))
-    rgb, error = None, ''
-    try:
-        rgb = _pixels(message, connection.msgtype)
-    except FrameError as found:
-        error = str(found)
-    return RecordedFrame(_name(camera, stamp), camera, stamp, rgb, error, sensed)
-
-
-def _unreadable(recorded_ns: int, message: Unreadable, connection: Connection) -> RecordedFrame:
-    camera = camera_of(connection.topic)
-    stamp = divmod(recorded_ns, 1_000_000_000)      # its own cannot be read either
-    return RecordedFrame(_name(camera, stamp), camera, stamp, None, message.error)
-
-
-def _name(camera: str, stamp: tuple[int, int]) -> str:
-    return f"{camera.replace('/', '_')}_{stamp[0]}_{stamp[1]:09d}"
 
 
 def _pixels(message: Any, kind: str) -> RgbFrame:

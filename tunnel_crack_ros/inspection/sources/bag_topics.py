@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from tunnel_crack_ros.sensor_topics import sensor_topics
 
 RAW = 'sensor_msgs/msg/Image'
 COMPRESSED = 'sensor_msgs/msg/CompressedImage'
+CALIBRATION = 'sensor_msgs/msg/CameraInfo'
 _RANGE = 'sensor_msgs/msg/Range'
 _ODOMETRY = 'nav_msgs/msg/Odometry'
 _ODOMETRY_TOPICS = ('odometry', 'odom')     # last part of their names
@@ -49,9 +51,12 @@ class Wanted:
 class BagTopics:
     """What is read from a bag."""
 
-    images: frozenset[str]
+    images: Mapping[str, str]
+    """Topic -> name of its camera."""
     frames: int
     """Messages of these."""
+    calibrations: Mapping[str, Sequence[str]]
+    """Topic -> cameras."""
     odometry: str
     """Topic; '': none."""
     depths: Mapping[str, Sequence[str]]
@@ -77,35 +82,57 @@ def find_topics(bag: Path, reader: AnyReader, wanted: Wanted) -> BagTopics:
     else:
         chosen = [c for c in images if not set(c.topic.split('/')) & set(_NOT_CAMERAS)
                   and not _shows_depth(bag, reader, c)]
+        raw = {c.topic for c in chosen if c.msgtype == RAW}
+        # `ros2 bag record -a` keeps the same pictures twice
+        chosen = [c for c in chosen if c.msgtype == RAW or _uncompressed(c.topic) not in raw]
     if not chosen:
         raise SourceError(f'{bag}: no topic of type {RAW} or {COMPRESSED} with camera frames')
-    cameras = sorted({camera_of(c.topic) for c in chosen})
+    cameras = cameras_of(sorted({c.topic for c in chosen}))
+    names = sorted(set(cameras.values()))
     others = sorted({c.topic for c in images if c.msgtype == RAW} - {c.topic for c in chosen})
     ranges = sorted({c.topic for c in reader.connections if c.msgtype == _RANGE})
+    below: dict[str, list[str]] = {}
+    for topic, camera in cameras.items():
+        below.setdefault(_namespace(topic), []).append(camera)
     return BagTopics(
-        frozenset(c.topic for c in chosen), sum(c.msgcount for c in chosen),
+        cameras, sum(c.msgcount for c in chosen),
+        {c.topic: below[_namespace(c.topic)] for c in reader.connections
+         if c.msgtype == CALIBRATION and _namespace(c.topic) in below},
         _odometry_topic(bag, sorted({c.topic for c in reader.connections
                                      if c.msgtype == _ODOMETRY}), wanted.odometry),
-        _of_cameras(bag, 'depth', wanted.depth, cameras, others,
-                    {topic: _camera_of_depth(topic) for topic in others}),
-        _of_cameras(bag, 'range', wanted.range, cameras, ranges,
-                    {topic: camera_of(topic) for topic in ranges}))
+        _of_cameras(bag, 'depth', wanted.depth, names, others,
+                    {topic: below.get(namespace, []) for topic in others
+                     if (namespace := _namespace_of_depth(topic)) is not None}),
+        _of_cameras(bag, 'range', wanted.range, names, ranges,
+                    {topic: below.get(_namespace(topic), []) for topic in ranges}))
 
 
-def camera_of(topic: str) -> str:
-    """Return a camera's name: its topic without `image_raw`, `compressed` and slashes around."""
-    parts = topic.strip('/').split('/')
-    if parts[-1] == 'compressed':
-        parts = parts[:-1]
-    return '/'.join(parts[:-1]) or parts[0]
+def cameras_of(topics: Sequence[str]) -> dict[str, str]:
+    """Name each image topic's camera: by its namespace, by the whole topic where that is shared.
+
+    :return: topic -> name: without `compressed`, `image_raw` (or what it is called) and slashes.
+    """
+    plain = {topic: _uncompressed(topic).strip('/') for topic in topics}
+    shared = Counter(_namespace(topic) for topic in topics)
+    return {topic: name if shared[_namespace(topic)] > 1 else _namespace(topic) or name
+            for topic, name in plain.items()}
 
 
-def _camera_of_depth(topic: str) -> str:
-    """Return the camera whose frames a depth image is registered to; '' where its name is mute."""
+def _uncompressed(topic: str) -> str:
+    return topic.removesuffix('/compressed')
+
+
+def _namespace(topic: str) -> str:
+    """Return what image_transport pairs a camera's topics by; '' at the root."""
+    return _uncompressed(topic).strip('/').rpartition('/')[0]
+
+
+def _namespace_of_depth(topic: str) -> str | None:
+    """Return the namespace of the frames that a depth image is registered to; None: it is mute."""
     aligned = _ALIGNED.fullmatch(topic.strip('/'))
     if aligned:
         return f"{aligned[1] or ''}{aligned[2]}"
-    return camera_of(topic) if topic.split('/')[-1] == _DEPTH else ''
+    return _namespace(topic) if topic.split('/')[-1] == _DEPTH else None
 
 
 def _shows_depth(bag: Path, reader: AnyReader, connection: Connection) -> bool:
@@ -119,7 +146,7 @@ def _shows_depth(bag: Path, reader: AnyReader, connection: Connection) -> bool:
 
 
 def _of_cameras(bag: Path, sensor: str, wanted: str, cameras: Sequence[str], found: Sequence[str],
-                by_name: Mapping[str, str]) -> dict[str, list[str]]:
+                by_name: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Return topic -> cameras: what the user says, else what the topics' names say.
 
     :raises SourceError: no such camera or topic.
@@ -134,7 +161,7 @@ def _of_cameras(bag: Path, sensor: str, wanted: str, cameras: Sequence[str], fou
                           f"{', '.join(found) or 'none'}")
     # of several for one camera the one counts that a live node would listen to
     plainest_last = sorted(by_name, key=lambda topic: topic.split('/')[-1] == sensor)
-    of_camera = {by_name[topic]: topic for topic in plainest_last if by_name[topic]} | said
+    of_camera = {camera: topic for topic in plainest_last for camera in by_name[topic]} | said
     return {topic: sorted(camera for camera, its in of_camera.items() if its == topic)
             for topic in sorted(set(of_camera.values()))}
 

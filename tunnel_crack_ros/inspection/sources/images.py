@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tunnel_crack_ros.inspection.sources.recorded_frame import RecordedFrame, SourceError
+from tunnel_crack_ros.inspection.sources.recorded_frame import (
+    as_text,
+    RecordedFrame,
+    SourceError,
+    UniqueNames,
+)
 from tunnel_crack_ros.vision import FrameError
 from tunnel_crack_ros.vision.frame import rgb_from_compressed
 
@@ -37,12 +43,17 @@ class ImageFrames:
 
     def __iter__(self) -> Iterator[RecordedFrame]:
         """Read the images, one at a time."""
-        for path in self._images:
-            camera = path.resolve().parent.name or 'camera'
-            # two images may differ in their ending only
-            same_stem = sum(other.stem == path.stem for other in self._images) > 1
-            name = path.name.replace('.', '_') if same_stem else path.stem
+        for path, name in zip(self._images, _names(self._images)):
+            camera = as_text(path.resolve().parent.name) or 'camera'
             try:
                 yield RecordedFrame(name, camera, (0, 0), rgb_from_compressed(path.read_bytes()))
             except (FrameError, OSError) as error:
-                yield RecordedFrame(name, camera, (0, 0), None, str(error))
+                yield RecordedFrame(name, camera, (0, 0), None, as_text(str(error)))
+
+
+def _names(images: Sequence[Path]) -> list[str]:
+    """Name frames after their files, with the ending where two differ in that only."""
+    count = Counter(path.stem for path in images)
+    unique = UniqueNames()
+    return [unique(as_text(path.stem if count[path.stem] == 1 else path.name.replace('.', '_')))
+            for path in images]

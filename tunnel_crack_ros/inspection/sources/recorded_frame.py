@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+import os
 from typing import Protocol
 
 from tunnel_crack_ros.vision import RgbFrame
@@ -30,6 +31,28 @@ class RecordedFrame:
     """Why it cannot be read."""
     sensed: Sensed = field(default_factory=Sensed)
     """What the recording's sensors say of its moment."""
+
+
+def as_text(name: str) -> str:
+    """Return a name that any file can hold: bytes in a path that are not UTF-8 are replaced."""
+    return os.fsencode(name).decode('utf-8', 'replace')
+
+
+class UniqueNames:
+    """Gives each name once; one that is taken gets a number."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._count: dict[str, int] = {}
+
+    def __call__(self, name: str) -> str:
+        """Return the name, or the name with `_2`, `_3`, ... behind it."""
+        found = name
+        while found in self._count:
+            self._count[name] += 1
+            found = f'{name}_{self._count[name]}'
+        self._count[found] = 1
+        return found
 
 
 class FrameSource(Protocol):

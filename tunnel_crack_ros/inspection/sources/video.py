@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cv2
 
-from tunnel_crack_ros.inspection.sources.recorded_frame import RecordedFrame, SourceError
+from tunnel_crack_ros.inspection.sources.recorded_frame import as_text, RecordedFrame, SourceError
 
 VIDEO_ENDINGS = ('.mp4', '.avi', '.mkv', '.mov', '.m4v', '.webm', '.mpg', '.mpeg', '.ts')
 
@@ -22,7 +22,11 @@ class VideoFrames:
         :raises SourceError: OpenCV cannot read it.
         """
         self._path = path
-        video = cv2.VideoCapture(str(path))
+        self._name = path.stem
+        if as_text(str(path)) != str(path):
+            raise SourceError(f'{as_text(str(path))}: the name is not UTF-8, which OpenCV needs; '
+                              'rename it')
+        video = _opened(path)
         try:
             if not video.isOpened():
                 raise SourceError(f'{path}: OpenCV cannot read this video')
@@ -37,20 +41,26 @@ class VideoFrames:
 
     def __iter__(self) -> Iterator[RecordedFrame]:
         """Decode the frames, one at a time."""
-        video = cv2.VideoCapture(str(self._path))
+        video = _opened(self._path)
         try:
             number = 0
             while True:
                 found, bgr = video.read()
                 if not found:
                     break
-                nanoseconds = round(number / self._rate * 1e9)
-                yield RecordedFrame(f'{self._path.stem}_{number:06d}', self._path.stem,
-                                    divmod(nanoseconds, 1_000_000_000),
+                # frames need not come evenly; a container without times has none but the rate
+                seconds = video.get(cv2.CAP_PROP_POS_MSEC) / 1e3 or number / self._rate
+                yield RecordedFrame(f'{self._name}_{number:06d}', self._name,
+                                    divmod(round(seconds * 1e9), 1_000_000_000),
                                     cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))  # type: ignore[arg-type]
                 number += 1
         finally:
             video.release()
         if number < self._count:
-            yield RecordedFrame(f'{self._path.stem}_{number:06d}', self._path.stem, (0, 0), None,
+            yield RecordedFrame(f'{self._name}_{number:06d}', self._name, (0, 0), None,
                                 f'the video ends after {number} of {self._count} frames')
+
+
+def _opened(path: Path) -> cv2.VideoCapture:
+    # a relative name with a colon would be taken for a protocol
+    return cv2.VideoCapture(str(path.resolve()))

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import math
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tunnel_crack_ros.vision.frame import FrameError, rgb_from_compressed, RgbFrame
+from tunnel_crack_ros.vision.frame import RgbFrame
 from tunnel_crack_ros.vision.model_card import ModelCard
 
 _MULTIPLE = 32  # sides a segmenter takes
@@ -100,16 +99,3 @@ def enlarged(values: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDAr
         return values
     return cv2.resize(values, size[::-1],
                       interpolation=cv2.INTER_LINEAR).astype(np.float32, copy=False)
-
-
-def read_picture(path: Path) -> RgbFrame:
-    """Read a picture file.
-
-    :return: uint8, H x W x 3, RGB.
-    :raises OSError: no such file.
-    :raises FrameError: no picture.
-    """
-    try:
-        return rgb_from_compressed(path.read_bytes())
-    except FrameError as error:
-        raise FrameError(f'{path}: {error}') from None
