@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from tunnel_crack_ros.training.cell_head import CellHead
 from tunnel_crack_ros.training.checkpoint import read_checkpoint
 from tunnel_crack_ros.training.deployed_weights import load_deployed
 from tunnel_crack_ros.training.distillation import answer_loss, Distillation, reduced, Teacher
 from tunnel_crack_ros.training.export import export
-from tunnel_crack_ros.training.fit import train
+from tunnel_crack_ros.training.fit import Epoch, train
 from tunnel_crack_ros.training.models import architecture, Normalise
 from tunnel_crack_ros.training.recipes import OURS
 from tunnel_crack_ros.vision.model import ModelError
@@ -31,6 +32,15 @@ def _pictures(side: int) -> torch.Tensor:
 def _lesson(network: torch.nn.Module, model: str) -> Distillation:
     plan = architecture(model)
     return Distillation(network, plan, Teacher(SEGMENTER, plan))
+
+
+class Interrupted(Exception):
+    """Somebody stopped the run."""
+
+
+def stop(epoch: Epoch) -> None:
+    """Stop after the first epoch."""
+    raise Interrupted
 
 
 def test_teacher_itself_is_nearest_to_its_answers() -> None:
@@ -54,7 +64,7 @@ def test_every_common_layer_teaches() -> None:
     network = architecture(_STUDENT).build(False)
     images = _pictures(96)
     lesson = _lesson(network, _STUDENT)
-    lesson(images, network.train()(Normalise()(images))).backward()
+    lesson(images, network.train()(Normalise()(images)), torch.zeros(2, 96, 96)).backward()
     for name in ('encoder.conv1', 'encoder.layer4.1.conv1', 'segmentation_head.0'):
         gradient = network.get_submodule(name).weight.grad
         # identity blocks pass nothing on to their convolutions in the first step
@@ -70,8 +80,9 @@ def test_stopped_run_goes_on_to_the_same_weights(model: str, teacher: str, drawn
                      crop_side=96, validate_every=2, schedule='steps', step_epochs=5,
                      input_side=96 if teacher == CLASSIFIER else 0)
     train(model, drawn_cracks, tmp_path / 'whole', recipe=recipe, teacher=teacher)
-    half = replace(recipe, epochs=1)
-    train(model, drawn_cracks, tmp_path / 'parts', recipe=half, teacher=teacher)
+    with pytest.raises(Interrupted):
+        train(model, drawn_cracks, tmp_path / 'parts', recipe=recipe, teacher=teacher,
+              on_epoch=stop)
     train(model, drawn_cracks, tmp_path / 'parts', recipe=recipe, teacher=teacher, resume=True)
     ours, theirs = (read_checkpoint(tmp_path / run / f'{model}.last.pt')['run']['network']
                     for run in ('whole', 'parts'))
@@ -109,7 +120,8 @@ def test_networks_of_other_kinds_are_taught(model: str) -> None:
     images = _pictures(side)
     seen = reduced(images, plan.input_size) if plan.task == 'classifier' else images
     logits = network(Normalise()(seen))
-    loss = lesson(images, logits)
+    labels = torch.zeros(2) if plan.task == 'classifier' else torch.zeros(2, 96, 96)
+    loss = lesson(images, logits, labels)
     answers = answer_loss(logits, teacher(images)[0])
     if teacher.layers:
         assert float(loss.detach()) > float(answers.detach()) + 0.1
@@ -125,3 +137,33 @@ def test_pictures_are_reduced_by_area() -> None:
     picture = torch.tensor([[[10, 20], [30, 40]]], dtype=torch.uint8)[..., None].repeat(1, 1, 1, 3)
     assert reduced(picture, (1, 1)).flatten().tolist() == [25, 25, 25]
     assert reduced(picture, (2, 2)) is picture
+
+
+def test_a_crack_that_the_teacher_misses_is_not_taught_as_none() -> None:
+    """Where the label says crack, marking it costs less than leaving it out."""
+    plan = architecture(SEGMENTER)
+    network = plan.build(False).train()
+    lesson = _lesson(network, SEGMENTER)
+    images = torch.full((1, 96, 96, 3), 128, dtype=torch.uint8)     # the teacher sees none
+    label = torch.zeros(1, 96, 96)
+    label[0, 40:42] = 1.0
+    network(Normalise()(images))
+    marked, left_out = torch.full((1, 1, 96, 96), -6.0), torch.full((1, 1, 96, 96), -6.0)
+    marked[0, 0, 40:42] = 6.0
+    unjudged = label.clone()
+    unjudged[0, 40:42] = 255.0      # of which it says nothing
+    with torch.no_grad():
+        assert lesson(images, marked, label) < lesson(images, left_out, label) - 0.1
+        assert lesson(images, marked, unjudged) > lesson(images, left_out, unjudged) + 0.1
+
+
+@pytest.mark.parametrize('model', [_STUDENT, 'efficientnet_lite0_classifier'])
+def test_lessons_and_heads_begin_where_the_network_is(model: str) -> None:
+    """A network that has been moved to a GPU is not shown a picture on the CPU."""
+    plan = architecture(model)
+    # the CPU computes nothing on `meta`, and says so: as if it were a GPU
+    network = plan.build(False).to('meta')
+    if plan.task == 'classifier':
+        CellHead(network, plan.taps['layer4'].module, (96, 96))
+    Distillation(network, plan, Teacher(
+        CLASSIFIER if plan.task == 'classifier' else SEGMENTER, plan))

@@ -4,6 +4,8 @@
 from dataclasses import replace
 import shutil
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -11,7 +13,7 @@ from typer.testing import CliRunner
 from tunnel_crack_ros.cli import app
 from tunnel_crack_ros.evaluation.crack_dataset import DatasetError
 from tunnel_crack_ros.training.checkpoint import read_checkpoint
-from tunnel_crack_ros.training.fit import rising_average, train
+from tunnel_crack_ros.training.fit import rising_average, split_images, train
 from tunnel_crack_ros.training.licences import most_of_each
 from tunnel_crack_ros.training.recipes import PAPER, Recipe
 from tunnel_crack_ros.training.samples import SampleMix
@@ -113,6 +115,34 @@ def test_the_command_validates_as_often_as_asked_and_at_the_end(drawn_cracks, tm
     assert result.exit_code == 0, result.output
     lines = (tmp_path / f'{SEGMENTER}.curves.csv').read_text().splitlines()
     assert [line.split(',')[3] != '' for line in lines[1:]] == [False, True, True]
+
+
+@pytest.mark.parametrize('changed, message', [
+    ({'recipe': replace(SHORT, epochs=3)}, 'recipe.epochs'),
+    ({'recipe': replace(SHORT, learning_rate=2e-3)}, 'recipe.learning_rate'),
+    ({'seed': 7}, 'seed')])
+def test_another_run_is_not_gone_on_with(drawn_cracks, tmp_path, changed, message):
+    with pytest.raises(Interrupted):
+        train(SEGMENTER, drawn_cracks, tmp_path, recipe=SHORT, on_epoch=stop_after_first)
+    with pytest.raises(ValueError, match=f'was trained with another {message}; expected'):
+        train(SEGMENTER, drawn_cracks, tmp_path, **{'recipe': SHORT, **changed}, resume=True)
+
+
+def test_neighbours_of_a_drive_are_held_out_together(tmp_path):
+    folder = tmp_path / 'drive'
+    folder.mkdir()
+    for number in range(1, 41):
+        cv2.imwrite(str(folder / f'frame_{number}.png'), np.full((8, 8), 99, np.uint8))
+    images, labels = tmp_path / 'own' / 'images', tmp_path / 'own' / 'masks'
+    images.mkdir(parents=True)
+    labels.mkdir()
+    for number in range(1, 31):
+        cv2.imwrite(str(images / f'{number}.png'), np.full((8, 8), 99, np.uint8))
+        cv2.imwrite(str(labels / f'{number}.png'), np.full((8, 8), 255, np.uint8))
+    training, validating = split_images(tmp_path / 'own', SHORT, 0, [folder], tmp_path)
+    assert [image.stem for image in validating] == [
+        '1', '2', '3', 'frame_1', 'frame_2', 'frame_3', 'frame_4']
+    assert len(training) == 27 + 36
 
 
 def test_start_from_another_encoder_is_refused(drawn_cracks, tmp_path):

@@ -211,6 +211,51 @@ def test_cells_follow_the_crack():
     assert (cell_labels(frame, (128, 128))[:, 2] == CRACK).all()
 
 
+def test_a_hairline_beside_a_wide_crack_counts():
+    label = torch.zeros(2, 64, 64)
+    label[0, :, 30] = 1.0
+    label[1, :, 10:50] = 1.0
+    right = torch.full((2, 1, 64, 64), -8.0)
+    right[:, 0][label == 1] = 8.0
+    without_hairline = right.clone()
+    without_hairline[0] = -8.0
+    # its own share of cross entropy is small: 64 of 8192 pixels
+    assert CrackLoss()(without_hairline, label) - CrackLoss()(right, label) > 0.25
+
+
+def test_what_is_marked_near_a_crack_is_no_false_crack():
+    label = torch.zeros(1, 128, 128)
+    label[0, :, 30] = 1.0
+    right = torch.full((1, 1, 128, 128), -8.0)
+    right[0, 0, :, 30] = 8.0
+    plain, silent = CrackLoss(), CrackLoss(silence=1.0)
+    for column, costs in ((45, False), (60, True)):
+        longer = right.clone()
+        longer[0, 0, 10:110, column] = 4.0
+        more = silent(longer, label) - silent(right, label) \
+            - (plain(longer, label) - plain(right, label))
+        assert bool(more > 0.5) is costs
+
+
+def test_labelled_look_alikes_are_drawn_without_a_crack(tmp_path):
+    for kind, value in (('images', 90), ('masks', 0), ('masks_distractor', 0)):
+        (tmp_path / kind).mkdir()
+        picture = np.full((300, 300), value, np.uint8)
+        if kind == 'masks':
+            picture[:, 20:22] = 255
+        if kind == 'masks_distractor':
+            picture[140:150, 250:260] = 255
+        cv2.imwrite(str(tmp_path / kind / 'a.png'), picture)
+        if kind != 'masks_distractor':
+            cv2.imwrite(str(tmp_path / kind / 'b.png'), np.full((300, 300), value, np.uint8))
+    images = CrackDataset.read(tmp_path).images
+    mix = SampleMix(clean_share=1.0, lookalike_share=1.0, distractor_share=0.0)
+    samples = CropSamples(images, {}, 8, 0, 128, mix)
+    found = [samples._lookalike_crop(np.random.default_rng(seed)) for seed in range(20)]
+    drawn = [crop[1] for crop in found if crop is not None]
+    assert len(drawn) > 10 and not any((label == 1).any() for label in drawn)
+
+
 def test_false_cracks_far_from_any_crack_cost_more_with_the_silence_term():
     label = torch.zeros(1, 64, 64)
     label[0, :, 30] = 1.0

@@ -29,7 +29,8 @@ class CellHead(nn.Module):
         self._features: torch.Tensor | None = None
         network.get_submodule(layer).register_forward_hook(self._keep)
         with torch.no_grad():
-            network.eval()(torch.zeros(1, 3, size[1], size[0]))
+            network.eval()(torch.zeros(1, 3, size[1], size[0],
+                                       device=next(network.parameters()).device))
         assert self._features is not None
         self.convolution: nn.Conv2d = nn.Conv2d(self._features.shape[1], 1, 1)
         nn.init.normal_(self.convolution.weight, std=0.01)

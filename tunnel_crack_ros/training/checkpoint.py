@@ -64,6 +64,15 @@ def write_checkpoint(state: dict[str, Any], path: Path) -> None:
     unfinished.replace(path)
 
 
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Say in which entries, those of the recipe among them, two runs differ; '' in none."""
+    names = [name for name in now if name != 'recipe' and before.get(name) != now[name]]
+    recipe = before.get('recipe', {})
+    names += [f'recipe.{name}' for name, value in now['recipe'].items()
+              if recipe.get(name) != value]
+    return ', '.join(names)
+
+
 def data_of_start(path: Path) -> dict[str, int]:
     """Read what a checkpoint or a deployed model was trained on: images by source.
 

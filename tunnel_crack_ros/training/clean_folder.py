@@ -4,12 +4,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+import re
 
 from tunnel_crack_ros.evaluation.crack_dataset import (
     CrackImage,
     DatasetError,
     PICTURE_SUFFIXES,
 )
+
+
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts `frame_2` before `frame_10`."""
+    return [(int(part), '') if part.isdecimal() else (0, part)
+            for part in re.split(r'(\d+)', name)]
 
 
 def clean_images(folder: Path) -> list[CrackImage]:
@@ -20,8 +27,9 @@ def clean_images(folder: Path) -> list[CrackImage]:
     """
     if not folder.is_dir():
         raise DatasetError(f'{folder}: no such folder; expected photographs without crack')
-    pictures = sorted(path for path in folder.rglob('*')
-                      if path.suffix.lower() in PICTURE_SUFFIXES)
+    pictures = sorted((path for path in folder.rglob('*')
+                       if path.suffix.lower() in PICTURE_SUFFIXES),
+                      key=lambda path: natural_order(str(path)))
     if not pictures:
         raise DatasetError(f'{folder}: found no picture; expected files that end in '
                            f"{', '.join(PICTURE_SUFFIXES)}")

@@ -84,7 +84,9 @@ class Distillation(nn.Module):
         width, height = teacher.input_size
         _, theirs = teacher(torch.zeros(1, height, width, 3, dtype=torch.uint8))
         with torch.no_grad():
-            network.eval()(torch.zeros(1, 3, plan.input_size[1], plan.input_size[0]))
+            device = next(network.parameters()).device
+            network.eval()(torch.zeros(1, 3, plan.input_size[1], plan.input_size[0],
+                                       device=device))
         self._translate = nn.ModuleDict({
             layer: nn.Conv2d(self._features[layer].shape[1], theirs[layer].shape[1], 1)
             for layer in teacher.layers})
@@ -98,15 +100,20 @@ class Distillation(nn.Module):
             self._features[layer] = output
         return keep
 
-    def forward(self, images: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor, logits: torch.Tensor,
+                labels: torch.Tensor) -> torch.Tensor:
         """Compare with the network's last forward pass.
 
         :param images: uint8, N x H x W x 3, as the teacher sees them.
         :param logits: of the network, N x 2 (classifier) or N x 1 x H x W (segmenter).
+        :param labels: N, or float32 N x H x W: 1 crack. Where a segmenter's teacher misses a
+            crack, the label is right: half of the hairlines' pixels would be taught as none.
         :return: binary cross entropy to the teacher's probabilities, and the mean square
             difference of its features, in standard deviations.
         """
         answers, theirs = self._teacher[0](images.cpu())
+        if answers.ndim == 3:
+            answers = torch.maximum(answers, (labels == 1).float().cpu())
         return (_ANSWER_WEIGHT * answer_loss(logits, answers)
                 + _FEATURE_WEIGHT * self._of_features(theirs))
 

@@ -55,7 +55,7 @@ def _joint(scene: Scene, rng: np.random.Generator) -> tuple[Scene, Plane]:
     shade = rng.uniform(0.25, 0.9) if rng.random() < 0.8 else rng.uniform(1.1, 1.5)
     drawn = scene * (1.0 - band * (1.0 - shade))[..., None]
     if rng.random() < 0.4:      # a bevel that catches the lamp
-        edge = _band(distance - (width / 2 + 1.0), rng.uniform(1.0, 3.0), 1.0)
+        edge = _band(np.abs(np.abs(distance) - (width / 2 + 1.0)), rng.uniform(1.0, 3.0), 1.0)
         drawn = drawn * (1.0 + edge * rng.uniform(-0.3, 0.4))[..., None]
     return drawn, band
 

@@ -20,11 +20,12 @@ from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset, CrackImage
 from tunnel_crack_ros.training.cell_head import CellHead
 from tunnel_crack_ros.training.checkpoint import (
     data_of_start,
+    differences,
     read_checkpoint,
     read_start,
     write_checkpoint,
 )
-from tunnel_crack_ros.training.clean_folder import clean_images
+from tunnel_crack_ros.training.clean_folder import clean_images, natural_order
 from tunnel_crack_ros.training.deployed_weights import load_deployed
 from tunnel_crack_ros.training.distillation import Distillation, reduced, Teacher
 from tunnel_crack_ros.training.licences import most_of_each
@@ -46,6 +47,7 @@ from tunnel_crack_ros.training.whole_frames import WholeFrames
 
 _OWN_CLEAN_WEIGHT = 3.0     # as often as the most drawn sources of the recipes
 _CALIBRATION_SAMPLES = 32   # whose statistics a deployed model's normalisations start from
+_OF = 200       # frames of which the first 20, one after the other, validate
 _WARM_UP = 0.1      # share of the steps in which the learning rate rises
 
 
@@ -121,8 +123,17 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
     run = _Run(plan, recipe, network, len(samples) // recipe.batch_size, device, taught_by)
     best, first_epoch, best_score = out / f'{model}.best.pt', 0, -math.inf
     last = out / f'{model}.last.pt'
+    made_of = {
+        'seed': seed, 'start': start_from.name if start_from is not None else '',
+        'teacher': taught_by.identity if taught_by is not None else '',
+        'images': count_sources(training),
+        # how often one looks changes nothing of what is learned
+        'recipe': _plain(replace(recipe, validate_every=1))}
     if resume:
         state = read_checkpoint(last, model)
+        if others := differences(state.get('made_of', {}), made_of):
+            raise ValueError(f'{last}: was trained with another {others}; expected the same for '
+                             'a run that goes on, or another --out')
         run.load_state_dict(state['run'])
         first_epoch, best_score = state['epoch'], state['best_score']
     # what taught the start or the teacher taught the network too
@@ -157,7 +168,7 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
                 'teacher': taught_by.identity if taught_by else '',
                 'recipe': _plain(recipe), 'seed': seed, 'epoch': number + 1}, best)
         write_checkpoint({'model': model, 'run': run.state_dict(), 'epoch': number + 1,
-                          'best_score': best_score}, last)
+                          'best_score': best_score, 'made_of': made_of}, last)
         epoch = Epoch(number + 1, recipe.epochs, sum(losses) / len(losses),
                       time.monotonic() - start, validation, is_best)
         _write_curve(out / f'{model}.curves.csv', epoch)
@@ -227,7 +238,7 @@ class _Run:
         loss = self._loss(logits, labels.to(self._device))
         if self._distillation is not None:
             with autocast(self._device):
-                loss = loss + self._distillation(images, logits)
+                loss = loss + self._distillation(images, logits, labels)
         if self._cells is not None and cells is not None:
             with autocast(self._device):
                 where = self._cells((cells.shape[1], cells.shape[2]))
@@ -324,12 +335,12 @@ def split_images(data: Path, recipe: Recipe, simulated: int, without_crack: Sequ
         training = list(photographs.select('train').images)
         validating = list(photographs.select('val').images)
     else:
-        training, validating = _hold_out(list(photographs.images))
-    extra = [clean_images(folder) for folder in without_crack]
-    if simulated:
-        extra.append(simulated_images(out / 'simulated', simulated))
-    for images in extra:
-        kept, held_out = _hold_out(images)
+        training, validating = _hold_out(list(photographs.images), _OF)
+    extra = [(clean_images(folder), _OF) for folder in without_crack]
+    if simulated:       # no two of them show the same place
+        extra.append((simulated_images(out / 'simulated', simulated), 10))
+    for images, of in extra:
+        kept, held_out = _hold_out(images, of)
         training += kept
         validating += held_out
     drawn = [image for image in training if recipe.source_weights.get(image.source, 1.0) > 0]
@@ -337,11 +348,18 @@ def split_images(data: Path, recipe: Recipe, simulated: int, without_crack: Sequ
     return drawn, judged
 
 
-def _hold_out(images: list[CrackImage]) -> tuple[list[CrackImage], list[CrackImage]]:
-    """Keep a tenth of the cracked and of the clean images, whole groups, for validation."""
+def _hold_out(images: list[CrackImage], of: int) -> tuple[list[CrackImage], list[CrackImage]]:
+    """Keep a tenth of the cracked and of the clean images, whole groups, for validation.
+
+    :param of: the first tenth of so many groups, in order of their names, is kept: neighbours,
+        as frames of a drive overlap those before and after them.
+    """
     held_out: set[str] = set()
     for cracked in (True, False):
-        held_out.update(sorted({i.group for i in images if i.has_crack is cracked})[::10])
+        groups = sorted({i.group for i in images if i.has_crack is cracked}, key=natural_order)
+        run = max(1, min(of, len(groups)) // 10)
+        held_out.update(group for start in range(0, len(groups), of)
+                        for group in groups[start:start + run])
     return ([image for image in images if image.group not in held_out],
             [image for image in images if image.group in held_out])
 

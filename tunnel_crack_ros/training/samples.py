@@ -71,6 +71,7 @@ class SampleMix:
     clean_share: float = 0.3        # segmenters: samples from photographs without crack
     distractor_share: float = 0.5   # samples with joints, cables, stains and the like drawn in
     mined_share: float = 0.5        # segmenters: crack-free samples around mined false alarms
+    lookalike_share: float = 0.15   # segmenters: crack-free samples around labelled look-alikes
     paste_share: float = 0.25       # samples of a clean photograph with the crack of another one
     thin_labels: bool = True        # thin down the labels of sources drawn too thick
     scales: tuple[float, float] = (0.4, 2.5)    # segmenters: of the photograph in the crop
@@ -226,12 +227,14 @@ class CropSamples(Samples):
         super().__init__(images, weights, count, seed, mix or SampleMix())
         self._side = side
         self._mined = list(mined)
+        self._lookalikes = [image for image in images if image.distractor_path is not None
+                            and weights.get(image.source, 1.0) > 0.0]
 
     def __getitem__(self, position: int) -> Sample:
         """Draw a sample: uint8 S x S x 3 and its label, float32 S x S (255 cannot say)."""
         rng = self._generator(position)
         if self._clean is not None and rng.random() < self._mix.clean_share:
-            image, label = self._clean_crop(self._clean, rng)
+            image, label = self._lookalike_crop(rng) or self._clean_crop(self._clean, rng)
         elif self._clean is not None and rng.random() < self._mix.paste_share:
             cracked, label = self._crop(self._cracked, rng)
             image = paste(self._crop(self._clean, rng)[0], cracked, label, rng)
@@ -247,6 +250,22 @@ class CropSamples(Samples):
         alarm = self._mined[int(rng.integers(len(self._mined)))]
         image, label = self._read(alarm.image)
         return self._cut(image, label, self._window_around((alarm.y, alarm.x), label, rng))
+
+    def _lookalike_crop(self, rng: np.random.Generator) -> tuple[Picture, Label] | None:
+        """Cut around a joint or leak that somebody has labelled as none; None: not this time."""
+        if not self._lookalikes or rng.random() >= self._mix.lookalike_share:
+            return None
+        for _ in range(_TRIES):
+            image = self._lookalikes[int(rng.integers(len(self._lookalikes)))]
+            picture, label = self._read(image)
+            points = _lookalike_points(image)
+            if not len(points):
+                continue
+            y, x = points[int(rng.integers(len(points)))]
+            window = self._window_around((int(y), int(x)), label, rng)
+            if not (label[window] == CRACK).any():
+                return self._cut(picture, label, window)
+        return None
 
     def _crop(self, pool: Pool, rng: np.random.Generator) -> tuple[Picture, Label]:
         image, label = self._read(pool.draw(rng))
@@ -299,6 +318,12 @@ def _labelled(image: CrackImage, thin: bool) -> tuple[Picture, Label]:
     picture.setflags(write=False)
     label.setflags(write=False)
     return picture, label
+
+
+@lru_cache(maxsize=1024)
+def _lookalike_points(image: CrackImage) -> npt.NDArray[np.intp]:
+    marked = image.read_distractor()
+    return np.argwhere(marked) if marked is not None else np.zeros((0, 2), np.intp)
 
 
 def _reduced(image: Picture, label: Label, side: int) -> tuple[Picture, Label]:

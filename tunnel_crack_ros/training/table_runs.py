@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset
+from tunnel_crack_ros.training.checkpoint import differences
 from tunnel_crack_ros.training.fit import count_sources, Epoch, train
 from tunnel_crack_ros.training.recipes import Recipe
 from tunnel_crack_ros.vision.model_card import ModelCard
@@ -71,8 +72,9 @@ def run_lines(lines: Sequence[Line], data: Path, out: Path,
         before = _read(folder / 'line.json')
         if before is not None and before != made_of:
             raise ValueError(
-                f'{folder}: was trained with another {_difference(before, made_of)}; take '
-                'another --out, or delete the folder')
+                f'{folder}: was trained with another '
+                f"{differences(before, made_of) or 'kind of recipe'}; take another --out, or "
+                'delete the folder')
         if before is not None and (folder / 'scores.json').is_file():
             continue
         if watch.on_line:
@@ -137,14 +139,6 @@ def start_sentence(line: Line) -> str:
     """Say what a line starts from."""
     return f'all from {start_identity(line.start_from)}' if line.start_from else \
         'all from ImageNet weights'
-
-
-def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    names = [name for name in now if name != 'recipe' and before.get(name) != now[name]]
-    recipe = before.get('recipe', {})
-    names += [f'recipe.{name}' for name, value in now['recipe'].items()
-              if recipe.get(name) != value]
-    return ', '.join(names) or 'kind of recipe'
 
 
 def _share_simulated(out: Path, folder: Path) -> None:
