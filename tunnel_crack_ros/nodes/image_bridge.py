@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sensor_msgs/Image to an array and back: cv_bridge where it is installed, our own elsewhere.
+"""sensor_msgs/Image to an array and back, with cv_bridge's signatures but not through it.
 
-Both functions have cv_bridge's signatures.
+cv_bridge shears rows that are padded by no whole number of pixels, and knows fewer encodings. A
+recorded frame is read by the same code, so that live and offline see the same pixels.
 """
 
 from __future__ import annotations
@@ -17,15 +18,6 @@ from std_msgs.msg import Header
 
 from tunnel_crack_ros.vision.frame import FrameError, pixels_of, rgb_from_raw
 
-try:
-    # PyPI's package of this name is a ROS 1 port, wrong for 16 bits and padded rows
-    from ament_index_python.packages import get_package_prefix
-    from cv_bridge import CvBridge
-    get_package_prefix('cv_bridge')
-    _cv_bridge: Any = CvBridge()
-except (ImportError, LookupError):
-    _cv_bridge = None
-
 # encodings written: dtype, channels
 _WRITTEN = {
     'mono8': ('uint8', 1), '8UC1': ('uint8', 1), 'rgb8': ('uint8', 3), 'bgr8': ('uint8', 3),
@@ -36,11 +28,6 @@ _WRITTEN = {
 _PLAIN = {'uint8': '8UC', 'uint16': '16UC', 'float32': '32FC'}
 
 
-def uses_cv_bridge() -> bool:
-    """Return whether cv_bridge does the work."""
-    return _cv_bridge is not None
-
-
 def imgmsg_to_cv2(msg: Image, desired_encoding: str = 'passthrough') -> npt.NDArray[Any]:
     """Turn an image message into an array.
 
@@ -49,28 +36,16 @@ def imgmsg_to_cv2(msg: Image, desired_encoding: str = 'passthrough') -> npt.NDAr
     :return: H x W or H x W x C; without a copy where the encoding allows it, then read-only.
     :raises FrameError: the message's fields do not fit together, or the encoding is unknown.
     """
-    # cv_bridge reads beyond a short buffer on some releases: look at the fields first in any case
-    pixels = pixels_of(memoryview(msg.data), width=msg.width, height=msg.height, step=msg.step,
-                       encoding=msg.encoding, big_endian=bool(msg.is_bigendian))
-    if _cv_bridge is not None:
-        try:
-            return _cv_bridge.imgmsg_to_cv2(msg, desired_encoding)
-        except Exception:  # it knows fewer encodings, and some releases fail with numpy 2
-            pass
-    return _convert(msg, pixels, desired_encoding)
-
-
-def _convert(msg: Image, pixels: npt.NDArray[Any], desired_encoding: str) -> npt.NDArray[Any]:
-    if desired_encoding in ('passthrough', msg.encoding):
+    read = pixels_of if desired_encoding in ('passthrough', msg.encoding) else rgb_from_raw
+    pixels: npt.NDArray[Any] = read(
+        memoryview(msg.data), width=msg.width, height=msg.height, step=msg.step,
+        encoding=msg.encoding, big_endian=bool(msg.is_bigendian))
+    if read is pixels_of or desired_encoding == 'rgb8':
         return pixels
-    rgb = rgb_from_raw(memoryview(msg.data), width=msg.width, height=msg.height, step=msg.step,
-                       encoding=msg.encoding, big_endian=bool(msg.is_bigendian))
-    if desired_encoding == 'rgb8':
-        return rgb
     if desired_encoding == 'bgr8':
-        return cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+        return cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     if desired_encoding == 'mono8':
-        return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+        return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     raise FrameError(f"desired encoding '{desired_encoding}', "
                      'expected passthrough, rgb8, bgr8 or mono8')
 
