@@ -3,6 +3,7 @@
 
 import math
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -122,6 +123,35 @@ def test_a_long_drive_keeps_its_distance_and_forgets_its_beginning():
         499.99, abs=1e-6)
     assert math.isnan(made.at(2 * SECOND, ChainageRules()).metres)
     assert len(made._poses) <= 20_000 and len(made._ways) == len(made._poses)
+
+
+def test_a_bag_played_again_starts_its_way_again():
+    made, rules = OdometryHistory(), ChainageRules(DISTANCE, start_m=50.0)
+    for _ in range(2):
+        for i in range(1000):
+            made.add(pose(100.0 + 0.01 * i, 0.02 * i))
+        assert made.at(round(109.99 * SECOND), rules).metres == pytest.approx(50.0 + 19.98)
+    # a clock set back: what has the later stamps is of before
+    made.add(pose(20.0, 7.0))
+    made.add(pose(20.1, 7.5))
+    assert made.at(round(20.1 * SECOND), rules).metres == pytest.approx(50.5)
+    assert math.isnan(made.at(round(105.0 * SECOND), rules).metres)
+    assert len(made._poses) == len(made._ways) == 2
+
+
+def test_after_a_clock_was_set_back_each_pose_costs_as_little_as_before():
+    """Sorted in before 19 000 others, each would take 90 ms to sum their ways anew."""
+    made = history(*(pose(1000.0 + 0.01 * i, 0.01 * i) for i in range(19_000)))
+    start = time.perf_counter()
+    for i in range(100):
+        made.add(pose(1.0 + 0.01 * i, 0.01 * i))
+    assert time.perf_counter() - start < 1.0
+
+
+def test_a_pose_two_seconds_late_is_sorted_in():
+    made = history(pose(10.0, 100.0), pose(12.0, 102.0), pose(10.2, 100.3))
+    assert made.at(round(10.1 * SECOND), ChainageRules()).metres == pytest.approx(100.15)
+    assert made.at(round(12.0 * SECOND), ChainageRules()).metres == pytest.approx(102.0)
 
 
 def test_one_sigma_holds_the_truth_as_often_as_it_says():

@@ -2,6 +2,7 @@
 """A frame's distance is the one measured at its time."""
 
 import math
+import threading
 
 from tunnel_crack_ros.vision.range_history import RangeHistory
 
@@ -39,3 +40,48 @@ def test_an_unstamped_distance_holds_until_the_next():
     history.add(8 * SECOND, 1.6)
     assert history.at(8 * SECOND) == 1.6
     assert math.isnan(history.at(7 * SECOND))
+
+
+def test_a_bag_played_again_is_measured_again():
+    history = RangeHistory()
+    for turn in range(3):
+        for tick in range(2000):    # more than are kept
+            stamp = 100 * SECOND + tick * SECOND // 50
+            history.add(stamp, 1.0 + turn)
+            assert history.at(stamp + 5) == 1.0 + turn
+    assert math.isnan(history.at(139 * SECOND + 2 * SECOND))
+
+
+def test_a_short_bag_played_for_long_keeps_its_first_distances():
+    history = RangeHistory()
+    for _ in range(30):
+        for tick in range(100):     # 2 s: less than what may just be late
+            history.add(100 * SECOND + tick * SECOND // 50, 1.0 + tick)
+    assert [history.at(100 * SECOND + tick * SECOND // 50) for tick in range(100)] == [
+        1.0 + tick for tick in range(100)]
+
+
+def test_a_distance_that_comes_two_seconds_late_is_sorted_in():
+    history = RangeHistory()
+    history.add(10 * SECOND, 1.0)
+    history.add(8 * SECOND, 0.8)
+    assert (history.at(8 * SECOND), history.at(10 * SECOND)) == (0.8, 1.0)
+
+
+def test_distances_come_while_another_thread_asks():
+    """Time begins again and again, so the list is emptied between two looks at it."""
+    history = RangeHistory()
+    history.add(50 * SECOND, 1.0)
+    found, done = [], threading.Event()
+
+    def ask():
+        while not done.is_set():
+            found.append(history.at(50 * SECOND))
+    asking = threading.Thread(target=ask)
+    asking.start()
+    for _ in range(20_000):
+        history.add(10 * SECOND, 1.0)
+        history.add(50 * SECOND, 1.0)
+    done.set()
+    asking.join()
+    assert found and all(value == 1.0 or math.isnan(value) for value in found)

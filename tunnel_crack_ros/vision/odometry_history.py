@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import math
 import threading
 
+from tunnel_crack_ros.vision.time_restart import began_again
+
 AXIS, DISTANCE = 'axis', 'distance'
 CHAINAGE_FROM = (AXIS, DISTANCE)
 _KEPT = 20_000      # messages: some minutes, of which a frame needs two
@@ -88,10 +90,17 @@ class OdometryHistory:
         self._ways: dict[int, float] = {}   # travelled up to a stamp, m
 
     def add(self, pose: VehiclePose) -> None:
-        """Take a pose; one that is no number, or without a stamp, tells nothing."""
+        """Take a pose; one that is no number, or without a stamp, tells nothing.
+
+        When time begins again, what was heard before is forgotten, and the way travelled with it:
+        each pose to come would be sorted in before all others, whose ways are summed anew.
+        """
         if not pose.is_valid:
             return
         with self._lock:
+            if self._poses and began_again(pose.stamp_ns, self._poses[-1][0]):
+                self._poses.clear()
+                self._ways.clear()
             if pose.stamp_ns not in self._ways:
                 self._insert(pose)
 
