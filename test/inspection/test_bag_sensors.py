@@ -94,7 +94,9 @@ def test_depth_of_another_moment_or_frame_does_not_count(record):
         ('/eye/image_raw', 11_000, image(11_000, GREY, 'rgb8')),
         ('/eye/depth', 11_010, image(11_010, DEPTH, '16UC1', 'other')))
     early, foreign = open_source(bag)
-    assert early.sensed.depth is None and early.sensed.note == ''
+    assert early.sensed.depth is None
+    assert early.sensed.note == ("no depth image within 0.1 s of the frame's stamp: the nearest "
+                                 'is newer')
     assert foreign.sensed.depth is None
     assert "the depth image is of 'other', the frame of 'eye'" in foreign.sensed.note
 

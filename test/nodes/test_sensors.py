@@ -55,6 +55,12 @@ class Rig:
 
 
 @pytest.fixture(scope='module')
+def depth_rig(bench, start, stamped, toy, cracked) -> Rig:
+    """Return one whose every later frame is told that it has no depth image of its time."""
+    return Rig(bench, start, stamped, toy, cracked)
+
+
+@pytest.fixture(scope='module')
 def rig(bench, start, stamped, toy, cracked) -> Rig:
     return Rig(bench, start, stamped, toy, cracked)
 
@@ -85,13 +91,13 @@ def of_source(source):
 @pytest.mark.parametrize(('encoding', 'size'), [
     ('32FC1', (WIDTH, HEIGHT)), ('16UC1', (WIDTH, HEIGHT)), ('32FC1', (64, 48)),
     ('16UC1', (256, 192))])
-def test_a_depth_image_gives_true_millimetres_on_a_tilted_wall(rig, encoding, size):
+def test_a_depth_image_gives_true_millimetres_on_a_tilted_wall(depth_rig, encoding, size):
     metres = tilted_depth(size)
     metres[: size[1] // 8] = 0.0        # a hole
     picture = metres if encoding == '32FC1' else np.round(metres * 1000).astype(np.uint16)
-    rig.until(of_source(CrackArray.SCALE_NONE), 'no scale')
-    found = rig.until(of_source(CrackArray.SCALE_CAMERA_INFO_DEPTH), 'depth', info=info(),
-                      depth=cv2_to_imgmsg(picture, encoding))
+    depth_rig.until(of_source(CrackArray.SCALE_NONE), 'no scale')
+    found = depth_rig.until(of_source(CrackArray.SCALE_CAMERA_INFO_DEPTH), 'depth', info=info(),
+                            depth=cv2_to_imgmsg(picture, encoding))
     crack, = found.cracks
     assert crack.scale_source == CrackArray.SCALE_CAMERA_INFO_DEPTH
     ends = [crack.centre_line[0], crack.centre_line[-1]]
@@ -108,25 +114,36 @@ def test_a_depth_image_gives_true_millimetres_on_a_tilted_wall(rig, encoding, si
         assert end.width_mm == pytest.approx(end.width_px * end.z_m * 1000.0 / FOCAL, rel=0.02)
     assert found.mm_per_px_sigma > 0.0 and crack.length_sigma_mm > 0.0
     # and in the markers: along the wall, not on a plane before the camera
-    lines = rig.markers.find(lambda m: m.markers[0].header.stamp == found.header.stamp,
-                             'markers').markers
+    lines = depth_rig.markers.find(lambda m: m.markers[0].header.stamp == found.header.stamp,
+                                   'markers').markers
     line, = [m for m in lines if m.type == Marker.LINE_STRIP and m.action == Marker.ADD]
     assert np.allclose([(p.x, p.y, p.z) for p in line.points],
                        [(p.x_m, p.y_m, p.z_m) for p in crack.centre_line], rtol=1e-5)
     assert line.points[0].z - line.points[-1].z == pytest.approx(ends[0].z_m - ends[1].z_m)
 
 
-def test_depth_that_does_not_fit_is_told_and_the_range_counts(rig):
+def test_depth_that_does_not_fit_is_told_and_the_range_counts(depth_rig):
     distance = Range(min_range=0.2, max_range=20.0, range=2.0)
     for depth, note in (
             (cv2_to_imgmsg(np.ones((50, 50), np.float32), '32FC1'), 'depth image has 50 x 50 px'),
             (cv2_to_imgmsg(np.ones((HEIGHT, WIDTH), np.uint8), 'mono8'),
              "encoding 'mono8', expected 16UC1 (mm) or 32FC1 (m)")):
-        found = rig.until(lambda m, note=note: note in m.scale_note and m.scale_source
-                          == CrackArray.SCALE_CAMERA_INFO_RANGE, note, info=info(),
-                          depth=depth, distance=distance)
+        found = depth_rig.until(lambda m, note=note: note in m.scale_note and m.scale_source
+                                == CrackArray.SCALE_CAMERA_INFO_RANGE, note, info=info(),
+                                depth=depth, distance=distance)
         assert found.mm_per_px == pytest.approx(12.5, rel=1e-4)
-        assert note in rig.node.wait_log(note)
+        assert note in depth_rig.node.wait_log(note)
+
+
+def test_a_frame_without_depth_of_its_time_says_so_and_the_range_counts(depth_rig):
+    distance = Range(min_range=0.2, max_range=20.0, range=2.0)
+    flat = cv2_to_imgmsg(np.full((HEIGHT, WIDTH), 2.0, np.float32), '32FC1')
+    depth_rig.until(of_source(CrackArray.SCALE_CAMERA_INFO_DEPTH), 'depth', info=info(),
+                    depth=flat)
+    note = "no depth image within 0.1 s of the frame's stamp: the nearest is older"
+    depth_rig.until(lambda m: m.scale_note == note and m.scale_source
+                    == CrackArray.SCALE_CAMERA_INFO_RANGE, note, info=info(), distance=distance)
+    assert note in depth_rig.node.wait_log(note)
 
 
 def test_a_calibration_of_another_size_is_scaled_or_refused_and_told(rig):

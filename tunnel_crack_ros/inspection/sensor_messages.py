@@ -44,7 +44,8 @@ def range_of(found: Any) -> tuple[float, float]:
 
 def depth_of(image: Any) -> RecordedDepth:
     """Return the depth of a sensor_msgs/Image, read once a frame needs it."""
-    return RecordedDepth(stamp_ns(image.header), image.header.frame_id, partial(_read, image))
+    return RecordedDepth(stamp_ns(image.header), image.header.frame_id, len(image.data),
+                         partial(_read, image))
 
 
 def pose_of(odometry: Any) -> VehiclePose:
