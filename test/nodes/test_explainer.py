@@ -32,14 +32,22 @@ class Asker:
         self.feedback: list[Explain.Feedback] = []
         bench.wait_for(self._client.server_is_ready, 'no action server')
 
-    def send(self, **fields):
-        """Send a goal and wait until it is accepted."""
+    def offer(self, **fields):
+        """Send a goal and return its handle, accepted or not."""
         future = self._client.send_goal_async(
             Explain.Goal(**fields), feedback_callback=lambda m: self.feedback.append(m.feedback))
         self._bench.wait_for(future.done, 'no answer to the goal')
-        handle = future.result()
+        return future.result()
+
+    def send(self, **fields):
+        """Send a goal and wait until it is accepted."""
+        handle = self.offer(**fields)
         assert handle.accepted
         return handle
+
+    def cancel(self, handle):
+        cancelled = handle.cancel_goal_async()
+        self._bench.wait_for(cancelled.done, 'cancel not answered')
 
     def finish(self, handle):
         """Wait for a goal's end; return status and result."""
@@ -129,12 +137,46 @@ def test_a_goal_can_be_cancelled(bench, asker, cam, stamped, cracked):
     handle = asker.send(image=stamped.raw(large), layers=list(cam.layers),
                         method=Explain.Goal.METHOD_EXACT)
     bench.wait_for(lambda: asker.feedback, 'no feedback')
-    cancelled = handle.cancel_goal_async()
-    bench.wait_for(cancelled.done, 'cancel not answered')
+    asker.cancel(handle)
     status, result = asker.finish(handle)
     assert status == GoalStatus.STATUS_CANCELED
     assert not result.success and result.message == 'cancelled'
     assert asker.feedback[-1].forward_passes < asker.feedback[-1].forward_passes_expected
+
+
+def test_one_goal_works_and_one_waits_and_the_node_still_answers(
+        bench, node, asker, cam, stamped, cracked):
+    long = {'image': stamped.raw(cracked.repeat(8, axis=0).repeat(8, axis=1)),
+            'layers': list(cam.layers), 'method': Explain.Goal.METHOD_EXACT}
+    asker.feedback.clear()
+    working = asker.send(**long)
+    bench.wait_for(lambda: asker.feedback, 'no feedback')
+    waiting = asker.send(**long)
+    for _ in range(3):
+        assert not asker.offer(**long).accepted
+    node.wait_log('goal rejected, one goal is worked on and another one waits already')
+    assert node.state() == 'active'
+    seen = len(bench.reports(node.name))
+    bench.wait_for(lambda: len(bench.reports(node.name)) >= seen + 2, 'no diagnostics')
+    for handle in (waiting, working):
+        asker.cancel(handle)
+        assert asker.finish(handle)[0] == GoalStatus.STATUS_CANCELED
+    assert asker.ask(image=stamped.raw(cracked))[0] == GoalStatus.STATUS_SUCCEEDED
+
+
+def test_of_many_goals_at_once_some_are_answered_and_the_others_told(
+        bench, asker, cam, stamped, cracked):
+    goal = Explain.Goal(image=stamped.raw(cracked), layers=list(cam.layers),
+                        method=Explain.Goal.METHOD_EXACT)
+    offers = [asker._client.send_goal_async(goal) for _ in range(6)]
+    bench.wait_for(lambda: all(offer.done() for offer in offers), 'no answers')
+    handles = [offer.result() for offer in offers if offer.result().accepted]
+    found = [asker.finish(handle) for handle in handles]
+    # more, if the node is so slow to hear of the last that the first are done
+    assert 2 <= [status for status, _ in found].count(GoalStatus.STATUS_SUCCEEDED) < 6
+    assert {result.message for status, result in found
+            if status != GoalStatus.STATUS_SUCCEEDED} <= {
+                'one goal is worked on and another one waits already'}
 
 
 def test_the_latest_flagged_frame_is_explained_when_none_is_sent(

@@ -38,7 +38,9 @@ from tunnel_crack_ros.vision.model_folder import SEGMENTER
 from tunnel_crack_ros.vision.score_cam import METHODS, Progress, ScoreCam
 
 _LOWEST_PRIORITY = 19   # nice value
-_THREADS = 3            # a goal, its cancellation, and everything else
+_GOALS = 2              # one worked on, one that waits: each holds a thread of the executor
+_THREADS = _GOALS + 1   # and everything else: cancellation, lifecycle, diagnostics
+_BUSY = 'one goal is worked on and another one waits already'
 _LOOK_S = 0.05          # between two looks whether it is this goal's turn
 
 
@@ -112,7 +114,8 @@ class ExplainerNode(CameraNode):
         if self._action is None:
             self._action = ActionServer(
                 self, Explain, '~/explain', self._execute, goal_callback=self._accept,
-                cancel_callback=self._cancel, callback_group=ReentrantCallbackGroup())
+                handle_accepted_callback=self._begin, cancel_callback=self._cancel,
+                callback_group=ReentrantCallbackGroup())
         self._seen = dict.fromkeys(p.cameras, 0)
         self._cam = cam
         return model
@@ -170,7 +173,25 @@ class ExplainerNode(CameraNode):
     # ---- on demand --------------------------------------------------------------------------
 
     def _accept(self, goal: Explain.Goal) -> GoalResponse:
-        return GoalResponse.ACCEPT
+        if self._goals < _GOALS:
+            return GoalResponse.ACCEPT
+        self.get_logger().warning(f'explain: goal rejected, {_BUSY}')
+        return GoalResponse.REJECT
+
+    def _begin(self, handle: ServerGoalHandle) -> None:
+        """Count an accepted goal and let it run.
+
+        Counted here and not in `_accept`: an accepted goal whose asker is gone never gets here.
+        """
+        with self._goals_lock:
+            room = self._goals < _GOALS     # two that came at once may both have been accepted
+            self._goals += room
+        handle.execute(None if room else self._refuse)
+
+    def _refuse(self, handle: ServerGoalHandle) -> Explain.Result:
+        self.get_logger().warning(f'explain: {_BUSY}')
+        handle.abort()
+        return Explain.Result(message=_BUSY)
 
     def _cancel(self, handle: ServerGoalHandle) -> CancelResponse:
         return CancelResponse.ACCEPT
@@ -181,8 +202,6 @@ class ExplainerNode(CameraNode):
     def _execute(self, handle: ServerGoalHandle) -> Explain.Result:
         """Answer a goal, in a thread of the executor."""
         start = time.monotonic()
-        with self._goals_lock:
-            self._goals += 1
         try:
             result = self._answer(handle, start)
         except (FrameError, ModelError, ValueError) as error:
