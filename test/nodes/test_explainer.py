@@ -164,6 +164,20 @@ def test_one_goal_works_and_one_waits_and_the_node_still_answers(
     assert asker.ask(image=stamped.raw(cracked))[0] == GoalStatus.STATUS_SUCCEEDED
 
 
+def test_a_deadline_runs_while_a_goal_waits_for_its_turn(bench, asker, cam, stamped, cracked):
+    large = stamped.raw(cracked.repeat(8, axis=0).repeat(8, axis=1))
+    asker.feedback.clear()
+    working = asker.send(image=large, layers=list(cam.layers), method=Explain.Goal.METHOD_EXACT)
+    bench.wait_for(lambda: asker.feedback, 'no feedback')
+    status, result = asker.ask(image=stamped.raw(cracked), deadline=Duration(nanosec=500_000_000))
+    assert status == GoalStatus.STATUS_ABORTED
+    assert result.message == 'the deadline passed while another frame was explained'
+    assert 0.5 <= result.elapsed.sec + result.elapsed.nanosec * 1e-9 < 5.0
+    assert working.status == GoalStatus.STATUS_EXECUTING
+    asker.cancel(working)
+    assert asker.finish(working)[0] == GoalStatus.STATUS_CANCELED
+
+
 def test_of_many_goals_at_once_some_are_answered_and_the_others_told(
         bench, asker, cam, stamped, cracked):
     goal = Explain.Goal(image=stamped.raw(cracked), layers=list(cam.layers),

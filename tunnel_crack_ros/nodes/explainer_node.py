@@ -240,17 +240,20 @@ class ExplainerNode(CameraNode):
             return Explain.Result(message=f'no frame of {camera} was flagged yet')
         limit = goal.deadline.sec + goal.deadline.nanosec * 1e-9
 
+        end = start + limit if limit > 0.0 else math.inf
+
         def wanted() -> bool:
             return self._working() and not handle.is_cancel_requested
 
-        if not self._take_turn(wanted):
-            return Explain.Result(message='the explainer is not active any more')
+        if not self._take_turn(lambda: wanted() and time.monotonic() < end):
+            return Explain.Result(message='the deadline passed while another frame was explained'
+                                  if wanted() else 'the explainer is not active any more')
         try:
             cam = self._cam
             if cam is None:
                 return Explain.Result(message='the explainer is not active any more')
             frame = rgb_from_msg(message)
-            left = max(0.0, limit - (time.monotonic() - start)) if limit > 0.0 else None
+            left = max(0.0, end - time.monotonic()) if limit > 0.0 else None
             with self.times.measure('explain'):
                 found = cam.explain(
                     frame, list(goal.layers) or self._layers,
