@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+import threading
+from types import SimpleNamespace
 
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration
 import numpy as np
 import pytest
+import rclpy
 from rclpy.action import ActionClient
+from rclpy.executors import MultiThreadedExecutor
 from sensor_msgs.msg import Image
 from tunnel_crack_msgs.action import Explain
 
+from tunnel_crack_ros.nodes import explainer_node
 from tunnel_crack_ros.vision import Model
 from tunnel_crack_ros.vision.explain.heat_map import draw_heat_map
 from tunnel_crack_ros.vision.model_folder import SEGMENTER
@@ -248,6 +253,30 @@ def test_an_inactive_explainer_says_so_and_works_again(bench, start, stamped, cr
     assert asker.ask(image=stamped.raw(cracked))[0] == GoalStatus.STATUS_ABORTED
     assert node.change('configure') and node.change('activate')
     assert asker.ask(image=stamped.raw(cracked))[0] == GoalStatus.STATUS_SUCCEEDED
+
+
+def test_results_are_forgotten_soon_after_the_goal(bench, monkeypatch, stamped, cracked):
+    assert explainer_node._RESULT_KEPT_S == 30 or os.environ['ROS_DISTRO'] in ('humble', 'iron')
+    monkeypatch.setattr(explainer_node, '_RESULT_KEPT_S', 1)
+    rclpy.init(signal_handler_options=rclpy.SignalHandlerOptions.NO)
+    node = explainer_node.ExplainerNode('forgetful')
+    executor = MultiThreadedExecutor(explainer_node._THREADS)
+    executor.add_node(node)
+    spinning = threading.Thread(target=executor.spin)
+    spinning.start()
+    try:
+        asker = Asker(bench, SimpleNamespace(name='/forgetful'))
+        bench.wait_for(lambda: node.active, 'not active')
+        handle = asker.send(image=stamped.raw(cracked))
+        status, result = asker.finish(handle)
+        assert status == GoalStatus.STATUS_SUCCEEDED and result.heat_maps
+        bench.wait_for(lambda: asker.finish(handle)[0] == GoalStatus.STATUS_UNKNOWN,
+                       'the result is still there')
+    finally:
+        executor.shutdown()
+        spinning.join()
+        node.destroy_node()
+        rclpy.shutdown()
 
 
 def test_it_ends_well_while_it_explains(bench, start, cam, stamped, cracked):

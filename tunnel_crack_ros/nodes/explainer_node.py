@@ -40,6 +40,9 @@ from tunnel_crack_ros.vision.score_cam import METHODS, Progress, ScoreCam
 _LOWEST_PRIORITY = 19   # nice value
 _GOALS = 2              # one worked on, one that waits: each holds a thread of the executor
 _THREADS = _GOALS + 1   # and everything else: cancellation, lifecycle, diagnostics
+# rclpy's own 15 minutes would keep each goal's frame and maps as long. Up to Iron the time counts
+# from acceptance: a goal that takes longer would lose its result on the way to the asker.
+_RESULT_KEPT_S = 900 if os.environ.get('ROS_DISTRO') in ('humble', 'iron') else 30
 _BUSY = 'one goal is worked on and another one waits already'
 _LOOK_S = 0.05          # between two looks whether it is this goal's turn
 
@@ -115,7 +118,7 @@ class ExplainerNode(CameraNode):
             self._action = ActionServer(
                 self, Explain, '~/explain', self._execute, goal_callback=self._accept,
                 handle_accepted_callback=self._begin, cancel_callback=self._cancel,
-                callback_group=ReentrantCallbackGroup())
+                callback_group=ReentrantCallbackGroup(), result_timeout=_RESULT_KEPT_S)
         self._seen = dict.fromkeys(p.cameras, 0)
         self._cam = cam
         return model
