@@ -119,6 +119,23 @@ def test_a_folder_of_models_is_searched_first(tmp_path):
         assert process.environment == {'TUNNEL_CRACK_MODELS': str(tmp_path)}
 
 
+def test_a_path_below_the_home_folder_is_passed_on_in_full(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    (tmp_path / 'own.yaml').touch()
+    (tmp_path / 'models').mkdir()
+    for process in table(params_file='~/own.yaml', models_folder='~/models').values():
+        assert process.params_file == str(tmp_path / 'own.yaml')
+        assert process.environment == {'TUNNEL_CRACK_MODELS': str(tmp_path / 'models')}
+
+
+def test_a_folder_is_no_parameter_file_and_a_file_no_folder_of_models(tmp_path):
+    (tmp_path / 'own.yaml').touch()
+    with pytest.raises(SettingsError, match='params_file: .* is a folder, expected a file'):
+        table(params_file=str(tmp_path))
+    with pytest.raises(SettingsError, match='models_folder: .* is a file, expected a folder'):
+        table(models_folder=str(tmp_path / 'own.yaml'))
+
+
 def test_a_camera_may_have_a_driver_elsewhere():
     for process in table(cameras='left=/drivers/cam0/,right').values():
         assert process.parameters['cameras'] == ['left', 'right']

@@ -101,6 +101,9 @@ def test_models_are_found_by_name_path_and_folder(toy_folder, monkeypatch):
     assert find_card(str(card.with_suffix('.onnx'))) == card
     monkeypatch.setenv(ENVIRONMENT, str(toy_folder))
     assert find_card(CLASSIFIER) == card
+    monkeypatch.setenv('HOME', str(toy_folder.parent))
+    monkeypatch.setenv(ENVIRONMENT, f'~/{toy_folder.name}')
+    assert find_card(CLASSIFIER) == card
 
 
 @pytest.mark.parametrize('name', [CLASSIFIER, SEGMENTER])

@@ -118,9 +118,8 @@ class Settings:
         _one_of('log_level', plain.get('log_level', 'info'), LOG_LEVELS)
         _one_of('models', plain.get('models', ''), ('', *SETS))
         for name in ('models_folder', 'params_file'):
-            path = plain.get(name, '')
-            if path and not Path(path).expanduser().exists():
-                raise SettingsError(f'{name}: {path} does not exist')
+            if plain.get(name):
+                plain[name] = _existing(name, plain[name])
         settings = cls(cameras=cameras, **switches, **sensors, **plain)  # type: ignore[arg-type]
         settings.check_set()
         return settings
@@ -131,7 +130,7 @@ class Settings:
         :raises SettingsError: a file is missing: says which, where it was looked for, how to get
             it.
         """
-        first = Path(self.models_folder).expanduser() if self.models_folder else None
+        first = Path(self.models_folder) if self.models_folder else None
         for given, name in ((self.classifier_model, model_set(self.models).classifier),
                             (self.segmenter_model, model_set(self.models).segmenter)):
             if self.models and not given:
@@ -277,6 +276,18 @@ def _topics(name: str, text: str, cameras: Sequence[str]) -> tuple[tuple[str, st
         return sensor_topics(name, text, cameras)
     except ValueError as error:
         raise SettingsError(str(error)) from None
+
+
+def _existing(name: str, text: str) -> str:
+    """Return the path with the home folder written out: launch and the nodes take it as it is."""
+    path = Path(os.path.expanduser(text))   # Path's own raises where there is no such user
+    if not path.exists():
+        raise SettingsError(f'{name}: {text} does not exist')
+    if name == 'params_file' and not path.is_file():
+        raise SettingsError(f'{name}: {text} is a folder, expected a file')
+    if name == 'models_folder' and not path.is_dir():
+        raise SettingsError(f'{name}: {text} is a file, expected a folder')
+    return str(path)
 
 
 def _switch(name: str, text: str) -> bool:

@@ -55,7 +55,7 @@ def model_folders() -> list[Path]:
     `models/` and the installed `share/tunnel_crack_ros/models`, as far as they exist.
     """
     named = os.environ.get(ENVIRONMENT)
-    candidates = [Path(named)] if named else []
+    candidates = [Path(os.path.expanduser(named))] if named else []
     for folder in Path(__file__).resolve().parents:
         if (folder / 'package.xml').is_file():
             candidates.append(folder / 'models')
