@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Flagged frames kept as files, up to a limit."""
 
+import resource
+
 import cv2
 import numpy as np
 import pytest
@@ -31,6 +33,30 @@ def test_the_folder_never_grows_over_its_limit_and_what_is_there_counts(tmp_path
         True, True, False, False]
     assert files.refused == 2
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= 1_000_000
+
+
+def test_frames_of_the_same_stamp_are_all_kept(tmp_path):
+    pictures = [FRAME + step for step in range(4)]
+    for files in (FlaggedFiles(tmp_path, 1), FlaggedFiles(tmp_path, 1)):    # and of a later run
+        for _ in range(2):
+            assert files.save('left', (0, 0), pictures.pop())
+    assert {file.name for file in tmp_path.iterdir()} == {
+        'left_0_000000000.png', 'left_0_000000000_2.png', 'left_0_000000000_3.png',
+        'left_0_000000000_4.png'}
+    assert np.array_equal(cv2.imread(str(tmp_path / 'left_0_000000000_4.png'))[:, :, ::-1], FRAME)
+
+
+def test_a_full_disk_leaves_no_half_frame(tmp_path):
+    files = FlaggedFiles(tmp_path, 1)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(OSError, match='File too large'):
+            files.save('left', (1, 0), FRAME)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
+    assert files.save('left', (1, 0), FRAME)    # and takes frames again
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):

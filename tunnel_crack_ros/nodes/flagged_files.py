@@ -26,12 +26,15 @@ class FlaggedFiles:
         probe.unlink()
         self._folder, self._limit = folder, limit_mb * 1_000_000
         self._bytes = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+        self._again: dict[str, int] = {}    # name -> frames of this name, where there are several
         self.refused = 0
         """Frames not saved because the folder is full."""
 
     def save(self, camera: str, stamp: tuple[int, int], frame: RgbFrame,
              compressed: bytes | None = None) -> bool:
         """Save one frame as `<camera>_<seconds>_<nanoseconds>.jpg`, or .png where it came raw.
+
+        Another one of the same stamp gets `_2`, `_3`, ... behind it.
 
         :param camera: name of the camera.
         :param stamp: seconds and nanoseconds of the frame's header.
@@ -51,7 +54,21 @@ class FlaggedFiles:
             self.refused += 1
             return False
         plain = camera.strip('/').replace('/', '_')
-        path = self._folder / f'{plain}_{stamp[0]}_{stamp[1]:09d}{ending}'
-        path.write_bytes(data)
+        path = self._free(f'{plain}_{stamp[0]}_{stamp[1]:09d}', ending)
+        # under its own name only when it is whole: a disk may be full, or the power go
+        part = path.with_name(f'.{path.name}.part')
+        try:
+            part.write_bytes(data)
+            part.rename(path)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
         self._bytes += len(data)
         return True
+
+    def _free(self, name: str, ending: str) -> Path:
+        path = self._folder / f'{name}{ending}'
+        while path.exists():
+            self._again[name] = self._again.get(name, 1) + 1
+            path = self._folder / f'{name}_{self._again[name]}{ending}'
+        return path
