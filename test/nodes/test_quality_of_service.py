@@ -5,6 +5,7 @@ from pathlib import Path
 import re
 import time
 
+from diagnostic_msgs.msg import DiagnosticStatus
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
@@ -91,6 +92,35 @@ def test_a_camera_without_publisher_and_one_without_frames_are_told_apart(bench,
     node.diagnosed(lambda s: s.message == f'no frame on {topic} yet', 'no frame', 'nobody')
 
 
+def test_a_camera_that_stalls_is_warned_of_until_it_goes_on(bench, start, toy, stamped, clean):
+    node = start('classifier', model=toy['classifier'])
+    frames, topic = bench.publisher(Image, node.topic('camera/image_raw')), 'camera/image_raw'
+    bench.wait_matched(frames)
+    frames.publish(stamped.raw(clean))
+    node.diagnosed(lambda s: s.message == 'ok', 'ok', 'camera')
+    # the publisher stays, as that of a driver that hangs
+    status = node.diagnosed(lambda s: s.message.startswith('no frame on'), 'a stall', 'camera')
+    assert status.level == DiagnosticStatus.WARN
+    assert re.fullmatch(f'no frame on {node.topic(topic)} for [5-7] s', status.message)
+    frames.publish(stamped.raw(clean))
+    node.diagnosed(lambda s: s.message == 'ok', 'ok again', 'camera')
+
+
+def test_a_lining_without_cracks_is_no_fault(bench, start, toy, stamped, cracked):
+    node = start('segmenter', model=toy['segmenter'])
+    frames = bench.publisher(Image, node.topic('camera/flagged'))
+    yet = f"no frame on {node.topic('camera/flagged')} yet"
+    status = node.diagnosed(lambda s: s.message == yet, 'no frame', 'camera')
+    assert status.level == DiagnosticStatus.OK
+    bench.wait_matched(frames)
+    frames.publish(stamped.raw(cracked))
+    node.counted(frames_in=1, done=1)
+    seen = len(bench.reports(f'{node.name}: camera'))
+    # two more than make a stall of a camera
+    bench.wait_for(lambda: len(bench.reports(f'{node.name}: camera')) >= seen + 7, 'no reports')
+    assert {s.message for s in bench.reports(f'{node.name}: camera')[seen:]} == {'ok'}
+
+
 def test_remapped_topics_are_matched_under_their_new_name(bench, start, toy, stamped, cracked):
     """The second rule must not catch what the first one has renamed."""
     node = start('classifier', model=toy['classifier'], remappings={
@@ -145,9 +175,9 @@ def test_frames_that_the_middleware_loses_are_counted_and_told():
     counts = counters.counts()
     assert counts.lost_on_the_way == 2
     listening = SimpleNamespace(publishers=1, topic='/image_raw')
-    level, message = _judge(counts, news(counts, before), listening)
+    level, message = _judge(counts, news(counts, before), listening, 0.0)
     assert level == b'\x01' and message.startswith('2 frames lost on the way')
-    assert _judge(counts, news(counts, counts), listening) == (b'\x00', 'ok')
+    assert _judge(counts, news(counts, counts), listening, 0.0) == (b'\x00', 'ok')
 
 
 def test_profiles_stand_in_one_file():

@@ -83,6 +83,7 @@ class CameraNode(LifecycleNode):
 
     parameters_type: ClassVar[type[CameraParameters]] = CameraParameters
     input_name: ClassVar[str] = 'image_raw'
+    input_rests: ClassVar[bool] = False     # whether it is no fault when no frame comes for long
 
     def __init__(self, name: str, overrides: Mapping[str, Any] | None = None) -> None:
         """Declare the parameters; everything else is made in on_configure.

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+import time
 from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from tunnel_crack_ros.nodes.camera_node import CameraNode
 
 _HARMLESS = ('overtaken', 'deactivated')  # dropped for a reason that is no fault of the frame
+_STALLED_S = 5.0    # so long without a frame, a camera's driver hangs
 
 
 class Diagnostics:
@@ -29,6 +31,7 @@ class Diagnostics:
         self._node = node
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._before: dict[str, Counts] = {}
+        self._fed: dict[str, float] = {}    # camera -> when its frames were last seen to grow, s
 
     def publish(self, inputs: Sequence[MatchedSubscription]) -> None:
         """Publish one report, stamped with the node's clock: a replayed bag's time.
@@ -43,10 +46,19 @@ class Diagnostics:
         name = node.get_fully_qualified_name().lstrip('/')
         array.status += [
             _camera_status(f'{name}: {camera}', camera, now, news(now, self._before.get(camera)),
-                           topics.get(camera))
+                           topics.get(camera), self._quiet_s(camera, now, camera in topics))
             for camera, now in counts.items()]
         self._before = counts
         self._publisher.publish(array)
+
+    def _quiet_s(self, camera: str, now: Counts, active: bool) -> float | None:
+        """Return for how long no frame came, s; None: that is no fault of this node's input."""
+        if self._node.input_rests:
+            return None
+        clock, before = time.monotonic(), self._before.get(camera)
+        if not active or before is None or before.received != now.received:
+            self._fed[camera] = clock
+        return clock - self._fed[camera]
 
 
 def news(now: Counts, before: Counts | None) -> Mapping[str, int]:
@@ -83,8 +95,9 @@ def _node_status(node: CameraNode) -> DiagnosticStatus:
 
 
 def _camera_status(name: str, camera: str, counts: Counts, new: Mapping[str, int],
-                   subscription: MatchedSubscription | None) -> DiagnosticStatus:
-    level, message = _judge(counts, new, subscription)
+                   subscription: MatchedSubscription | None,
+                   quiet_s: float | None) -> DiagnosticStatus:
+    level, message = _judge(counts, new, subscription, quiet_s)
     values: list[tuple[str, object]] = [
         ('frames in', counts.received), ('done', counts.done), ('unknown', counts.unknown),
         ('waiting', counts.waiting), ('dropped', sum(counts.dropped.values())),
@@ -96,8 +109,8 @@ def _camera_status(name: str, camera: str, counts: Counts, new: Mapping[str, int
                             values=[KeyValue(key=key, value=str(value)) for key, value in values])
 
 
-def _judge(counts: Counts, new: Mapping[str, int],
-           subscription: MatchedSubscription | None) -> tuple[bytes, str]:
+def _judge(counts: Counts, new: Mapping[str, int], subscription: MatchedSubscription | None,
+           quiet_s: float | None) -> tuple[bytes, str]:
     bad = {reason: count for reason, count in new.items()
            if count and reason not in (*_HARMLESS, 'lost')}
     if bad:
@@ -108,11 +121,14 @@ def _judge(counts: Counts, new: Mapping[str, int],
     if not subscription.publishers:
         return DiagnosticStatus.WARN, f'nobody publishes {subscription.topic}'
     if not counts.received:
-        return DiagnosticStatus.WARN, f'no frame on {subscription.topic} yet'
+        return (DiagnosticStatus.OK if quiet_s is None else DiagnosticStatus.WARN,
+                f'no frame on {subscription.topic} yet')
     if new['lost']:
         return DiagnosticStatus.WARN, (f"{new['lost']} frames lost on the way: "
                                        'see the Fast DDS profile in the README')
     if new.get('overtaken'):
         return DiagnosticStatus.WARN, (f"{new['overtaken']} frames overtaken by newer ones: "
                                        'the camera is faster than this node')
+    if quiet_s is not None and quiet_s >= _STALLED_S:
+        return DiagnosticStatus.WARN, f'no frame on {subscription.topic} for {quiet_s:.0f} s'
     return DiagnosticStatus.OK, 'ok'

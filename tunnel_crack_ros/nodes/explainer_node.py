@@ -85,6 +85,7 @@ class ExplainerNode(CameraNode):
 
     parameters_type = ExplainerParameters
     input_name = 'flagged'
+    input_rests = True      # as long as there is no crack
 
     def __init__(self, name: str = 'explainer', **overrides: Any) -> None:
         """Make an unconfigured node; it starts itself unless `autostart` is off."""

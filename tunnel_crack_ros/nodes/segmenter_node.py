@@ -74,6 +74,7 @@ class SegmenterNode(CameraNode):
 
     parameters_type = SegmenterParameters
     input_name = 'flagged'
+    input_rests = True      # as long as there is no crack
 
     def __init__(self, name: str = 'segmenter', **overrides: Any) -> None:
         """Make an unconfigured node; it starts itself unless `autostart` is off."""
