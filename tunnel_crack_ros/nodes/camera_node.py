@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+import math
 import threading
 import time
 from typing import Any, ClassVar
@@ -242,15 +243,19 @@ class CameraNode(LifecycleNode):
 
     def _drop(self, camera: str, message: FrameMessage, reason: str, error: Exception) -> None:
         self.counters[camera].drop(reason)
+        stamp = message.header.stamp
+        self.warn(camera, reason,
+                  f'frame {stamp.sec}.{stamp.nanosec:09d} dropped ({reason}): '
+                  f"{type(error).__name__ + ': ' if reason == 'error' else ''}{error}")
+
+    def warn(self, camera: str, reason: str, text: str) -> None:
+        """Log a warning of a camera, unless one of the same reason was logged just now."""
         # rclpy's own throttle goes by the line of code: one camera would hush all others
         now = time.monotonic()
-        if now - self._warned.get((camera, reason), -_WARN_EVERY_S) < _WARN_EVERY_S:
+        if now - self._warned.get((camera, reason), -math.inf) < _WARN_EVERY_S:
             return
         self._warned[camera, reason] = now
-        stamp = message.header.stamp
-        self.get_logger().warning(
-            f'{camera}: frame {stamp.sec}.{stamp.nanosec:09d} dropped ({reason}): '
-            f"{type(error).__name__ + ': ' if reason == 'error' else ''}{error}")
+        self.get_logger().warning(f'{camera}: {text}')
 
     def _note_latency(self, message: FrameMessage) -> None:
         stamp = message.header.stamp  # not by rclpy.time.Time: it raises on negative seconds

@@ -150,7 +150,8 @@ class SegmenterNode(CameraNode):
         sensed = outputs.sensors.at(stamp_ns(header), header.frame_id, self._odometry)
         measures = measure_frame(segmentation, sensed, p.of_camera(camera, p.cameras))
         if measures.note and measures.note != outputs.note:
-            self.get_logger().warning(f'{camera}: {measures.note}')
+            # it comes and goes with each frame where depth images come less often than frames
+            self.warn(camera, measures.note, measures.note)
         outputs.note = measures.note
         return measures
 
