@@ -53,6 +53,28 @@ def test_where_nothing_was_measured_there_is_no_plane():
     assert DepthImage(one_row).everywhere(CAMERA) is None
 
 
+@pytest.mark.parametrize('size', [(1600, 1200), (1920, 1200), (640, 1200), (48, 1200), (600, 37)])
+@pytest.mark.parametrize('hole', [0, 40])
+def test_all_of_an_image_of_any_size_gives_the_plane(size, hole):
+    """With 1200 rows, every n-th of the pixels lay in one column."""
+    metres = depth_of(size=size)
+    metres[:, :hole] = np.nan
+    fitted = DepthImage(metres).everywhere(CAMERA)
+    assert at(fitted.plane(), 319.5, 239.5) == pytest.approx(1.5, abs=1e-3)
+    assert fitted.abc[1] == pytest.approx(0.0, abs=1e-3)
+    again = DepthImage(metres).everywhere(CAMERA)
+    assert (fitted.abc == again.abc).all()
+
+
+def test_a_sparse_image_gives_the_plane():
+    """A laser scanner's points in a camera's picture: one pixel of 4000 has a depth."""
+    metres = np.zeros((960, 1280), np.float32)
+    there = np.random.default_rng(2).integers(0, metres.size, 300)
+    metres.ravel()[there] = depth_of(size=(1280, 960)).ravel()[there]
+    assert at(DepthImage(metres).everywhere(CAMERA).plane(), 319.5, 239.5) == pytest.approx(
+        1.5, abs=1e-3)
+
+
 def test_another_shape_is_refused():
     DepthImage(np.ones((240, 321), np.float32)).check_shape(CAMERA)
     with pytest.raises(DepthError, match='the depth image has 400 x 240 px, but the frame '

@@ -198,7 +198,10 @@ def test_a_depth_image_of_another_shape_or_empty_gives_way_to_the_range():
     assert 'depth image has 100 x 100 px' in note
     lining, note = see_lining(CAMERA, SIZE, scene.rules(), range_m=1.2,
                               depth=DepthImage(np.zeros((68, 90), np.float32)))
-    assert (lining.source, note) == (ScaleSource.CAMERA_INFO_RANGE, '')
+    assert lining.source is ScaleSource.CAMERA_INFO_RANGE
+    assert note.startswith('the depth image shows no lining: too few pixels with a depth')
+    assert see_lining(CAMERA, SIZE, scene.rules(), depth=DepthImage(np.zeros((68, 90), np.float32))
+                      ) == (None, note)
 
 
 def test_around_a_hole_in_the_depth_the_rest_of_the_image_counts():

@@ -88,14 +88,12 @@ class DepthImage:
         reach = np.linspace(-band, band, 2 * _STEPS + 1)
         around = np.stack(np.meshgrid(reach, reach), axis=-1).reshape(1, -1, 2)
         apart = max(1, int(band / _STEPS / _spacing(points_px)))
-        columns, rows = self._pixels((points_px[::apart, None] + around).reshape(-1, 2), camera)
-        return self._fit(columns, rows, camera)
+        return self._fit(self._pixels((points_px[::apart, None] + around).reshape(-1, 2), camera),
+                         camera)
 
     def everywhere(self, camera: Camera) -> FittedPlane | None:
         """Fit a plane to all of the image; None: too few pixels have a depth."""
-        height, width = self.metres.shape
-        rows, columns = np.mgrid[0:height, 0:width]
-        return self._fit(columns.ravel(), rows.ravel(), camera)
+        return self._fit(np.arange(self.metres.size), camera)
 
     def check_shape(self, camera: Camera) -> None:
         """Make sure that the image shows what the frame shows.
@@ -110,27 +108,28 @@ class DepthImage:
                              f'{camera.width} x {camera.height}: expected the same proportions'
                              ) from None
 
-    def _pixels(self, points_px: Points, camera: Camera) -> tuple[npt.NDArray[np.int64], ...]:
-        """Return the depth pixels that points of the frame fall on, each once."""
+    def _pixels(self, points_px: Points, camera: Camera) -> npt.NDArray[np.int64]:
+        """Return the depth pixels that points of the frame fall on, each once, row by row."""
         height, width = self.metres.shape
         ratio = np.array([width / camera.width, height / camera.height])
         pixels = np.round((points_px + 0.5) * ratio - 0.5).astype(np.int64)
         inside = ((pixels >= 0) & (pixels < (width, height))).all(axis=1)
-        flat = np.unique(pixels[inside, 1] * width + pixels[inside, 0])
-        return flat % width, flat // width
+        return np.unique(pixels[inside, 1] * width + pixels[inside, 0])
 
-    def _fit(self, columns: npt.NDArray[np.int64], rows: npt.NDArray[np.int64],
-             camera: Camera) -> FittedPlane | None:
-        depths = self.metres[rows, columns].astype(np.float64)
-        valid = np.flatnonzero(np.isfinite(depths) & (depths > 0.0))
+    def _fit(self, pixels: npt.NDArray[np.int64], camera: Camera) -> FittedPlane | None:
+        """Fit a plane to some pixels, by their numbers, row by row."""
+        depths = self.metres.ravel()[pixels]
+        valid = np.flatnonzero((depths > 0.0) & (depths < np.inf))
         if valid.size < _FEWEST:
             return None
-        valid = valid[::-(-valid.size // _MOST)]
+        if valid.size > _MOST:
+            # drawn, always the same: every n-th pixel may well lie in a single column
+            valid = np.random.default_rng(0).choice(valid, _MOST, replace=False, shuffle=False)
         height, width = self.metres.shape
         ratio = np.array([camera.width / width, camera.height / height])
-        pixels = np.column_stack([columns[valid], rows[valid]])
-        rays = camera.rays((pixels + 0.5) * ratio - 0.5)
-        return _robust_plane(rays, 1.0 / depths[valid])
+        rows, columns = np.divmod(pixels[valid], width)
+        rays = camera.rays((np.column_stack([columns, rows]) + 0.5) * ratio - 0.5)
+        return _robust_plane(rays, 1.0 / depths[valid].astype(np.float64))
 
 
 def _robust_plane(rays: Points, inverse: Points) -> FittedPlane | None:

@@ -20,6 +20,7 @@ from tunnel_crack_ros.vision.lining_surface import bent, Cylinder, Plane, Surfac
 from tunnel_crack_ros.vision.scale import Scale, ScaleSource
 
 _OPTICAL_AXIS = np.array([0.0, 0.0, 1.0])
+_NO_PLANE = 'the depth image shows no lining: too few pixels with a depth, or no plane fits them'
 
 
 @dataclass(frozen=True)
@@ -160,34 +161,36 @@ def see_lining(camera: Camera | None, size: tuple[int, int], rules: LiningRules,
         except DepthError as error:
             notes.append(str(error))
             depth = None
-    lining = _seen(camera, size, rules, range_m, range_sigma_m, depth)
-    return lining, '; '.join(notes)
+    lining, note = _seen(camera, size, rules, range_m, range_sigma_m, depth)
+    return lining, '; '.join([*notes, *([note] if note else [])])
 
 
 def _seen(camera: Camera | None, size: tuple[int, int], rules: LiningRules, range_m: float,
-          range_sigma_m: float, depth: DepthImage | None) -> Lining | None:
+          range_sigma_m: float, depth: DepthImage | None) -> tuple[Lining | None, str]:
     if rules.mm_per_px > 0.0:
         known = camera or Camera.unknown(*size)
         focal = math.sqrt(known.fx * known.fy)
         # what was given holds whatever the focal length is
         return _tilted(known, rules.mm_per_px / 1000.0 * focal,
                        rules.mm_per_px_sigma / 1000.0 * focal, ScaleSource.PARAMETER,
-                       replace(rules, focal_sigma=0.0))
+                       replace(rules, focal_sigma=0.0)), ''
     if camera is None:
-        return None
+        return None, ''
     if rules.distance_m > 0.0:
         return _tilted(camera, rules.distance_m, rules.distance_sigma_m,
-                       ScaleSource.CAMERA_INFO_DISTANCE, rules)
+                       ScaleSource.CAMERA_INFO_DISTANCE, rules), ''
+    note = ''
     if depth is not None:
         fitted = depth.everywhere(camera)
         if fitted is not None:
             middle = camera.rays(np.array([[(size[0] - 1) / 2, (size[1] - 1) / 2]]))[0]
             best, shifted = _views(fitted.plane(), fitted.shifted(), middle, rules)
-            return Lining(camera, best, shifted, ScaleSource.CAMERA_INFO_DEPTH, rules, depth)
+            return Lining(camera, best, shifted, ScaleSource.CAMERA_INFO_DEPTH, rules, depth), ''
+        note = _NO_PLANE
     if math.isfinite(range_m) and range_m > 0.0:
         sigma = range_sigma_m if range_sigma_m > 0.0 else rules.distance_sigma_m
-        return _tilted(camera, range_m, sigma, ScaleSource.CAMERA_INFO_RANGE, rules)
-    return None
+        return _tilted(camera, range_m, sigma, ScaleSource.CAMERA_INFO_RANGE, rules), note
+    return None, note
 
 
 def _tilted(camera: Camera, distance_m: float, sigma_m: float, source: ScaleSource,
