@@ -168,6 +168,26 @@ def test_the_plan_is_the_unrolled_lining(scene):
     assert np.allclose(crack.places_m[:, 2], depths, atol=1e-4)
 
 
+@pytest.mark.parametrize('radius', [0.0, 3.0])
+@pytest.mark.parametrize(('ahead', 'travel'), [(0.0, 0.0), (0.2, 0.0), (-0.3, 2.0)])
+def test_without_a_calibration_the_plan_begins_where_the_optical_axis_points(
+        ahead, travel, radius):
+    """The camera that stands in is a hundred pictures away: 0.2 rad were 20 m of chainage."""
+    rules = LiningRules(mm_per_px=0.5, tilt_ahead=ahead, tilt_sigma=0.02, travel=travel,
+                        radius_m=radius)
+    confidence = np.zeros((1500, 2000), np.float32)
+    confidence[748:752, 800:1200] = 1.0         # through the middle of the frame
+    lining, note = see_lining(None, (2000, 1500), rules)
+    crack, = measure_cracks(Segmentation(confidence, (confidence * 255).astype(np.uint8), 0.5),
+                            lining)
+    assert note == '' and np.isfinite(crack.plan_m).all()
+    assert np.abs(crack.plan_m.mean(axis=0)).max() < 1e-3
+    extent = np.hypot(*np.ptp(crack.plan_m, axis=0))
+    assert extent == pytest.approx(crack.length_mm / 1e3, rel=0.01)
+    # 0.02 rad move the middle of the crack by next to nothing
+    assert 0.0 <= crack.plan_sigma_m[0] < 1e-3
+
+
 def test_without_the_correction_a_tilt_makes_millimetres_wrong():
     scene = Scene(ahead=0.5, direction=0.0)
     crack = measured(scene, LiningRules(), range_m=scene.distance)

@@ -114,10 +114,12 @@ class Lining:
 
         :param places: N x 3, m, in the optical frame.
         :param view: that they were seen in; None: the best.
-        :return: N x 2, m: along the tunnel from the camera's centre, and around it, clockwise,
-            from where the optical axis points. In a flat lining, straight sideways.
+        :return: N x 2, m: along the tunnel from the camera's centre (without a calibration, from
+            where the optical axis meets the lining), and around it, clockwise, from where the
+            optical axis points. In a flat lining, straight sideways.
         """
-        surface = (view or self.best).surface
+        view = view or self.best
+        surface = view.surface
         ahead = _ahead_of(surface, self.rules)
         out = _OPTICAL_AXIS - (_OPTICAL_AXIS @ ahead) * ahead
         out /= np.linalg.norm(out)
@@ -127,7 +129,11 @@ class Lining:
             across = surface.radius * np.arctan2(offset @ around, offset @ out)
         else:
             across = places @ around
-        return np.column_stack([places @ ahead, across])
+        along = places @ ahead
+        if not self.camera.calibrated:
+            # how far away the camera is was made up: no distance along the tunnel follows from it
+            along = along - float(view.meet(_OPTICAL_AXIS[None])[0] @ ahead)
+        return np.column_stack([along, across])
 
 
 def see_lining(camera: Camera | None, size: tuple[int, int], rules: LiningRules, *,
