@@ -82,6 +82,39 @@ def test_distance_counts_the_way_round_a_bend_and_back():
     assert back.at(round(1.2 * SECOND), rules).metres == pytest.approx(50.4)
 
 
+@pytest.mark.parametrize('speed', [0.0, 1.0, -1.0])
+def test_noise_of_positions_is_no_way(speed):
+    """60 s at 200 Hz, 2 mm of noise: the sizes of the steps added up to 75 m for 60."""
+    rng = np.random.default_rng(1)
+    made = OdometryHistory()
+    for i in range(12_001):
+        x, y, z = np.array([speed * i / 200, 0.0, 0.0]) + rng.normal(0.0, 0.002, 3)
+        made.add(VehiclePose.of(SECOND + i * SECOND // 200, (x, y, z), (0, 0, 0, 1), speed,
+                                np.zeros(36)))
+    way = made.at(61 * SECOND, ChainageRules(DISTANCE)).metres
+    assert way == pytest.approx(60.0 * speed, abs=0.01)     # two positions are noisy
+
+
+def test_distance_counts_along_a_slope():
+    """30 degrees up (REP 103: a turn about y to the left is nose down), heading anywhere."""
+    nose_up, yaw = -math.radians(30.0), 0.7
+    cy, sy, cp, sp = (math.cos(yaw / 2), math.sin(yaw / 2), math.cos(nose_up / 2),
+                      math.sin(nose_up / 2))
+    turn = (-sy * sp, cy * sp, sy * cp, cy * cp)
+    made = OdometryHistory()
+    for i in range(11):
+        level = i * math.cos(math.radians(30.0))
+        place = (level * math.cos(yaw), level * math.sin(yaw), i * 0.5)
+        made.add(VehiclePose.of(SECOND + i * SECOND // 10, place, turn, 10.0, np.zeros(36)))
+    assert made.at(2 * SECOND, ChainageRules(DISTANCE)).metres == pytest.approx(10.0)
+
+
+def test_an_orientation_that_nobody_filled_in_is_along_x():
+    made = history(*(VehiclePose.of(t * SECOND // 10, (t / 10, 0, 0), (0, 0, 0, 0), 1.0,
+                                    np.zeros(36)) for t in (10, 11)))
+    assert made.at(11 * SECOND // 10, ChainageRules(DISTANCE)).metres == pytest.approx(0.1)
+
+
 def test_clocks_that_differ_spread_what_was_driven():
     made = history(pose(1.0, 0.0, speed=3.0), pose(1.1, 0.3, speed=3.0))
     found = made.at(round(1.05 * SECOND), ChainageRules(stamp_sigma_s=0.05))

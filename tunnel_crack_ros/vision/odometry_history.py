@@ -79,6 +79,15 @@ class VehiclePose:
         size = math.hypot(along, across)
         return (along / size, across / size) if size > 1e-9 else (1.0, 0.0)
 
+    def forward(self) -> tuple[float, float, float]:
+        """Return the direction that the vehicle looks in, up or down slopes, too; length 1."""
+        x, y, z, w = self.orientation
+        square = x * x + y * y + z * z + w * w
+        if square < 1e-9:
+            return 1.0, 0.0, 0.0
+        return ((w * w + x * x - y * y - z * z) / square, 2.0 * (x * y + z * w) / square,
+                2.0 * (x * z - y * w) / square)
+
 
 class OdometryHistory:
     """The latest poses of the vehicle, by the stamp of their header; for several threads."""
@@ -160,11 +169,13 @@ def _along(flat: Sequence[float], rules: ChainageRules) -> float:
 
 
 def _way(before: VehiclePose, after: VehiclePose) -> float:
-    """Return the way between two poses, m; < 0 when the vehicle went back."""
-    step = [b - a for a, b in zip(before.position, after.position)]
-    ahead = before.ahead()
-    size = math.sqrt(sum(s * s for s in step))
-    return math.copysign(size, step[0] * ahead[0] + step[1] * ahead[1])
+    """Return the way between two poses, m; < 0 when the vehicle went back.
+
+    Only what lies along the vehicle counts: the size of a step never averages its noise out.
+    """
+    forward = [was + now for was, now in zip(before.forward(), after.forward())]
+    way = sum((b - a) * f for a, b, f in zip(before.position, after.position, forward))
+    return way / max(math.hypot(*forward), 1e-9)
 
 
 def _variance(pose: VehiclePose, rules: ChainageRules) -> float:
