@@ -2,6 +2,7 @@
 """Lines of every kind keep their sizes on the way to millimetres: counted, still, forked."""
 
 from dataclasses import replace
+import tracemalloc
 
 import cv2
 from hypothesis import given, settings
@@ -50,6 +51,21 @@ def test_a_branch_that_stands_still_for_a_step_keeps_its_width(repeated, radius)
     assert found.width_sigma == pytest.approx(expected.width_sigma, rel=0.05)
     assert found.widths[0] == pytest.approx(expected.widths[0], rel=0.02)
     assert found.area_factor == pytest.approx(expected.area_factor, rel=0.02)
+
+
+def test_a_long_line_that_stands_still_for_a_step_needs_no_table_of_all_pairs():
+    """Which of 5000 vertices are near which others would be 200 MB."""
+    row = np.linspace(10.0, 260.0, 5001)
+    row[2000:2003] = row[2000]
+    line = Line(np.column_stack([np.full(5001, 150.0), row]), np.full(5001, 4.0),
+                np.ones(5001, bool), 250.0, 0.5, 4.0, 0.1)
+    lining, _ = see_lining(CAMERA, SIZE, LiningRules(), range_m=1.2)
+    tracemalloc.start()
+    found = in_millimetres([line], lining)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.width_mean == pytest.approx(4.0 * 1200.0 / FOCAL, rel=0.01)
+    assert peak < 20e6
 
 
 @given(st.integers(0, 2 ** 32 - 1))

@@ -219,6 +219,10 @@ def _directions(points: Points) -> Points:
         return np.tile([1.0, 0.0], (len(points), 1))
     if moving.size < len(points):
         # the first two points of a branch may be one: its way is that of the nearest that moves
-        nearest = moving[np.abs(np.arange(len(points))[:, None] - moving).argmin(axis=1)]
+        at = np.arange(len(points))
+        next_one = np.searchsorted(moving, at)
+        before = moving[np.maximum(next_one - 1, 0)]
+        after = moving[np.minimum(next_one, moving.size - 1)]
+        nearest = np.where(at - before <= after - at, before, after)
         ways, sizes = ways[nearest], sizes[nearest]
     return ways / sizes[:, None]
