@@ -75,5 +75,15 @@ def test_what_cannot_be_used_is_named(wrong, message):
         camera(**wrong)
 
 
+@pytest.mark.parametrize('model', ['equidistant', 'fisheye', 'kannala_brandt', 'kannala_brandt4',
+                                   'Equidistant'])
+@pytest.mark.parametrize('d', [(), (0.0,) * 4, (0.1, 0.0, 0.0, 0.0)])
+def test_a_fisheye_is_no_pinhole_even_without_coefficients(model, d):
+    with pytest.raises(CameraError, match=f"'{model}' with {len(d)} coefficients, expected plumb"):
+        camera(model=model, d=d)
+    p = (700.0, 0, 300.0, 0, 0, 700.0, 250.0, 0, 0, 0, 1.0, 0)
+    assert camera(model=model, d=d, p=p, rectified=True).fx == 700.0
+
+
 def test_no_points_have_no_rays():
     assert camera(model='plumb_bob', d=PLUMB_BOB).rays(np.empty((0, 2))).shape == (0, 3)

@@ -16,6 +16,7 @@ Points = npt.NDArray[np.float64]
 _SAME_SHAPE = 0.01      # aspect ratios that differ by less are of one picture, reduced
 _FAR_FOCAL = 100.0      # focal length over the width of a camera that stands in for an unknown one
 _MODELS = {'': (0,), 'none': (0,), 'plumb_bob': (0, 4, 5), 'rational_polynomial': (0, 8, 12, 14)}
+_FISHEYE = ('equidistant', 'fisheye', 'kannala_brandt')
 _UNDISTORT = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-10)
 
 
@@ -54,7 +55,8 @@ class Camera:
 
         :param k: 3 x 3 camera matrix, by rows.
         :param d: distortion coefficients; empty or all 0: none.
-        :param model: distortion model, plumb_bob or rational_polynomial.
+        :param model: distortion model, plumb_bob or rational_polynomial; a fisheye's only where
+            frames come rectified.
         :param p: 3 x 4 projection matrix, by rows: holds for rectified frames.
         :param width: of the calibrated picture, px; 0: unknown.
         :param height: likewise.
@@ -68,9 +70,11 @@ class Camera:
         if not all(map(math.isfinite, matrix)) or matrix[0] <= 0.0 or matrix[1] <= 0.0:
             raise CameraError(f'camera_info: focal length {matrix[0]:g} px, expected more than 0')
         bends = () if rectified or not any(d) else tuple(map(float, d))
-        if bends and (model not in _MODELS or len(bends) not in _MODELS[model]):
+        fisheye = model.lower().startswith(_FISHEYE) and not rectified
+        if fisheye or bends and (model not in _MODELS or len(bends) not in _MODELS[model]):
+            # a fisheye's rays bend even where all its coefficients are 0
             raise CameraError(
-                f"camera_info: distortion model '{model}' with {len(bends)} coefficients, "
+                f"camera_info: distortion model '{model}' with {len(d)} coefficients, "
                 'expected plumb_bob (4, 5) or rational_polynomial (8, 12, 14)')
         left, top, region_width, region_height = region
         right, down = max(1, binning[0]), max(1, binning[1])
