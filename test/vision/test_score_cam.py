@@ -16,6 +16,7 @@ import onnxruntime
 import pytest
 
 from tunnel_crack_ros.vision import Crack, CrackSegmenter, measure_cracks, Model, ModelError
+from tunnel_crack_ros.vision.explain.estimate import Estimate
 from tunnel_crack_ros.vision.explain.graph_outputs import with_outputs
 from tunnel_crack_ros.vision.explain.heat_map import draw_heat_map
 from tunnel_crack_ros.vision.explain.layer import Layer
@@ -319,6 +320,21 @@ def test_fast_makes_no_more_passes_than_its_share(segmenter, frame):
     for share in (0.3, 0.6):
         found = ScoreCam(segmenter, share=share).explain(frame, ['early', 'deep'])
         assert found.passes - 2 <= max(share * sum(CHANNELS.values()), 3 + 2 * 3)
+
+
+@pytest.mark.parametrize('order', [['early', 'deep'], ['deep', 'early']])
+def test_a_layer_of_which_nothing_can_be_said_comes_first_wherever_it_stands(
+        segmenter, frame, order, monkeypatch):
+    """NaN is neither less nor more than a number: the order of the layers decided."""
+    fidelity = Estimate.fidelity
+
+    def unsure(estimate: Estimate) -> float:
+        return math.nan if len(estimate._layer) == CHANNELS['early'] else fidelity(estimate)
+    monkeypatch.setattr(Estimate, 'fidelity', unsure)
+    found = ScoreCam(segmenter, share=0.6).explain(frame, order)
+    scored = {heat.layer: heat.scored for heat in found.heat_maps}
+    assert scored['early'] == CHANNELS['early']     # all of it, and then the other one
+    assert 6 <= scored['deep'] < CHANNELS['deep']
 
 
 def test_the_same_frame_gives_the_same_map(segmenter, frame):

@@ -85,11 +85,11 @@ class Explaining:
             for layer in layers:
                 if not layer.complete:
                     self._choose_and_run(layer, 1)
-        while layers and (left := budget - shared - sum(layer.scored for layer in layers)) > 0:
-            layer = min(layers, key=lambda layer: self._estimate(layer).fidelity())
-            if layer.complete:
+        while (left := budget - shared - sum(layer.scored for layer in layers)) > 0:
+            waiting = [layer for layer in layers if not layer.complete]
+            if not waiting:
                 break
-            self._choose_and_run(layer, left)
+            self._choose_and_run(min(waiting, key=self._sureness), left)
 
     def explanation(self, complete: bool) -> Explanation:
         """Make maps of the scores."""
@@ -157,6 +157,11 @@ class Explaining:
                 else self._dimming.guesses(layer, self._timing.check)
             self._estimates[layer.name] = Estimate(layer, guesses, self._nothing)
         return self._estimates[layer.name]
+
+    def _sureness(self, layer: Layer) -> float:
+        """Return the fidelity of a layer's map; least where nothing can be said of it."""
+        fidelity = self._estimate(layer).fidelity()
+        return fidelity if math.isfinite(fidelity) else -1.0
 
     def _scores(self, layer: Layer) -> tuple[npt.NDArray[np.float64], float]:
         """Return f with each channel's mask, as far as it is known, and the map's fidelity."""
