@@ -93,6 +93,20 @@ def test_soft_edges_give_width_and_length_to_a_tenth_of_a_pixel(width, threshold
     assert crack.length_px == pytest.approx(150.0, abs=0.7)  # two ends
 
 
+@pytest.mark.parametrize(('width', 'gap', 'strength'), [
+    (3, 2, 1.0), (3, 4, 1.0), (6, 2, 1.0), (8, 3, 1.0), (3, 0, 0.2), (3, 4, 0.3)])
+def test_a_crack_before_another_line_or_a_stain_keeps_its_length(width, gap, strength):
+    """What lies behind its end counted as its own: 7 px, and 8 of a stain below the threshold."""
+    rows = slice(100, 100 + width)
+    confidence = np.zeros((200, 300), np.float32)
+    confidence[30:170, 240 + gap:244 + gap if strength == 1.0 else 260 + gap] = strength
+    confidence[rows, 40:240] = 1.0
+    cracks = measured_softly(cv2.GaussianBlur(confidence, (0, 0), 0.6), 0.35)
+    level, = (crack for crack in cracks if crack.kind is CrackKind.LONGITUDINAL)
+    assert level.length_px == pytest.approx(200.0, abs=1.2 if gap == 0 else 0.5)
+    assert level.width_mean_px == pytest.approx(width, abs=0.1)
+
+
 @pytest.mark.parametrize(('gap', 'limit', 'cracks'), [
     (6, 10.0, 1), (6, 0.0, 2), (6, 3.0, 2), (30, 10.0, 2), (30, 40.0, 1)])
 def test_gaps_between_ends_that_face_each_other_are_bridged(gap, limit, cracks):

@@ -15,6 +15,7 @@ from tunnel_crack_ros.vision.geometry.courses import Courses, Flags, Indices, Va
 
 _FIT_PX = 20            # vertices before an end that its width is fitted to
 _FIT_LEAST = 6          # fewer have no slope
+_RISE = 0.4             # of the width: more than the noise of single areas
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,10 @@ def find_ends(courses: Courses, s: Values, widths: Values, known: Indices,
         beyond = edge[side, lines, None] + outward * np.minimum(
             np.arange(left.max() + 1), left[:, None])
         share = np.clip(widths[beyond] / ends.widths(side, lines, s[beyond]), -0.5, 1.5)
+        # what rises again is another line's, however wide or faint that is
+        other = np.maximum.accumulate(
+            share > np.minimum.accumulate(share, axis=1) + _RISE, axis=1)
+        share = np.where(other, 0.0, share)
         steps = np.abs(np.diff(s[beyond], axis=1))
         reach = ((share[:, 1:] + share[:, :-1]) * steps).sum(axis=1) / 2
         places[side, lines] += outward * reach
