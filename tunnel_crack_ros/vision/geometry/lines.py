@@ -76,13 +76,15 @@ def measure_lines(strokes: list[Stroke], confidence: npt.NDArray[np.float32],
     # the middles of a few, each for those around it
     sizes = -(-courses.sizes // _EVERY)
     some = np.repeat(courses.edges[:-1], sizes) + _EVERY * ranges(np.zeros_like(sizes), sizes)
+    numbers = np.arange(len(strokes))
     found = sample_profiles(confidence, courses.points[some], courses.normals[some],
-                            courses.depths[some], threshold)
+                            courses.depths[some], threshold, np.repeat(numbers, sizes))
     each = ranges(np.zeros_like(sizes), courses.sizes) // _EVERY
     offsets = found.offsets[each + courses.spread(np.cumsum(sizes) - sizes)]
     courses = attached(corrected(courses, offsets), [stroke.crack for stroke in strokes])
     return _finished(courses, sample_profiles(confidence, courses.points, courses.normals,
-                                              courses.depths, threshold, ~courses.inside))
+                                              courses.depths, threshold, courses.spread(numbers),
+                                              ~courses.inside))
 
 
 def _finished(courses: Courses, profiles: Profiles) -> list[Line]:

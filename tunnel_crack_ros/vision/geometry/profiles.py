@@ -20,6 +20,7 @@ Complex = npt.NDArray[np.complex128]
 Indices = npt.NDArray[np.int64]
 _MARGIN_PX = 2        # so far past a crack's edge its blurred confidence is added up
 _TAIL_PX = 3          # so far beyond that, what is left is background
+_TAILS = 60           # pixels of it that a line needs for a background of its own
 _BLUR_PX = 1.5        # half the breadth of an edge
 _PLATEAU_PX = 6.0     # wider cracks reach their full confidence in the middle
 _MAX_HALF_PX = 256.0
@@ -54,15 +55,17 @@ class Profiles:
 
 
 def sample_profiles(confidence: npt.NDArray[np.float32], points: Complex, normals: Complex,
-                    depths: Points, threshold: float,
+                    depths: Points, threshold: float, lines: Indices,
                     beyond: npt.NDArray[np.bool_] | None = None) -> Profiles:
-    """Sample across a line.
+    """Sample across lines.
 
     :param confidence: H x W, 0..1.
     :param points: N, x + iy, px.
     :param normals: N, of length 1.
     :param depths: N, about half the width, px.
     :param threshold: confidence that made a pixel crack.
+    :param lines: N, the number of each point's line: background is what lies beside a line, and
+        beside another one in the frame there may be haze.
     :param beyond: N, points that may lie past an end: confidence is added up there as far as the
         crack would reach, however faint it is. None: there are none.
     """
@@ -73,14 +76,14 @@ def sample_profiles(confidence: npt.NDArray[np.float32], points: Complex, normal
     classes = np.searchsorted(_CLASSES, wanted)
     if wanted.size * float(wanted.max(initial=0.0)) < _FEW:  # one call for all costs less
         return Profiles(*_measure(confidence, points, normals, least, _half(int(classes.max(
-            initial=0))), threshold))
+            initial=0))), threshold, lines))
     out = np.zeros((5, len(points)))
     for number in np.flatnonzero(np.bincount(classes)):
         of = np.flatnonzero(classes == number)
         half = _half(int(number))
         for part in np.array_split(of, -(-of.size // _CV_LIMIT)):
             out[:, part] = _measure(confidence, points[part], normals[part], least[part], half,
-                                    threshold)
+                                    threshold, lines[part])
     return Profiles(*out)
 
 
@@ -89,7 +92,7 @@ def _half(number: int) -> float:
 
 
 def _measure(confidence: npt.NDArray[np.float32], points: Complex, normals: Complex,
-             least: Indices, half: float, threshold: float) -> Points:
+             least: Indices, half: float, threshold: float, lines: Indices) -> Points:
     count = int(half)  # samples are 1 px apart
     t = np.arange(-count, count + 1, dtype=np.float32)
     # a profile is a column: what is done to all profiles runs along rows
@@ -106,8 +109,8 @@ def _measure(confidence: npt.NDArray[np.float32], points: Complex, normals: Comp
     first = np.stack([begin, np.maximum(begin - _TAIL_PX, _MARGIN_PX - rises[0] + 1), end + 1])
     last = np.stack([end, begin - 1, np.minimum(end + _TAIL_PX, rises[1] - _MARGIN_PX - 1)])
     whole, *tails = sums.between(first, last)
-    behind = int(np.maximum(last[1:] - first[1:] + 1, 0).sum())
-    level = min(float(sum(tail.sum() for tail in tails)) / max(behind, 1), 0.1)
+    behind = np.maximum(last[1:] - first[1:] + 1, 0)
+    level = np.minimum(_levels(tails[0] + tails[1], behind[0] + behind[1], lines), low)
     areas = np.maximum(whole - level * span, 0.0)
     moments = _Sums(values * t[:, None], count).between(begin, end) \
         - level / 2 * span * (begin + end)
@@ -129,7 +132,19 @@ def _measure(confidence: npt.NDArray[np.float32], points: Complex, normals: Comp
         outer + edge * (1.0 - np.minimum(areas, 1.0)))
     # noise cut off at 0 lifts the background; cut off at 1 it lowers the plateau as much
     plateaus = np.where(areas > _PLATEAU_PX, plateau_areas / np.maximum(plateau, 1), 1.0 - level)
-    return np.stack([inner_areas, edge_areas, offsets, plateaus, np.full(len(points), level)])
+    return np.stack([inner_areas, edge_areas, offsets, plateaus, level])
+
+
+def _levels(sums: Points, counts: Indices, lines: Indices) -> Points:
+    """Return the background's confidence at each profile: of its line, or of all where it has few.
+
+    :param sums: N, confidence in the tails of each profile.
+    :param counts: N, pixels of those.
+    """
+    of_line, pixels = np.bincount(lines, sums), np.bincount(lines, counts)
+    mean = of_line.sum() / max(pixels.sum(), 1.0)
+    own = np.where(pixels >= _TAILS, of_line / np.maximum(pixels, 1.0), mean)
+    return np.asarray(own[lines], np.float64)
 
 
 def _reach(sides: npt.NDArray[np.float32], low: float, high: float,
