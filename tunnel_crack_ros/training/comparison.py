@@ -271,7 +271,8 @@ def _differences(found: Sequence[Scores], budget: Budget) -> list[str]:
          f'photographs of many sources ([training.md](training.md)){drawn}: '
          f"{' or '.join(images)} training images{taught}"),
         ('test images', '193; the 146 cracked ones for the segmenters',
-         'the test split; places that no training image shows'),
+         'the test split; places that no training image shows, but of uav75, which keeps its '
+         "authors' split"),
         ('budget, classifiers', '100 epochs of 1,362 images of 224 x 224 px, batch 4',
          f'{budget.epochs} epochs of {budget.classifier_samples} samples of 224 x 224 px, '
          f'batch {classifier.batch_size}'),
