@@ -32,7 +32,7 @@ from tunnel_crack_ros.training.licences import most_of_each
 from tunnel_crack_ros.training.losses import cell_loss, CrackLoss, DiceLoss, FrameLoss
 from tunnel_crack_ros.training.mining import FalseAlarm, mine_false_alarms
 from tunnel_crack_ros.training.models import Architecture, architecture, Normalise
-from tunnel_crack_ros.training.precision import autocast
+from tunnel_crack_ros.training.precision import autocast, depthwise_in_float32
 from tunnel_crack_ros.training.recipes import OURS, Recipe
 from tunnel_crack_ros.training.samples import CropSamples, FrameSamples
 from tunnel_crack_ros.training.simulated import simulated_images
@@ -207,6 +207,8 @@ class _Run:
         self._recipe = recipe
         self._device = device
         self.steps_per_epoch = steps_per_epoch
+        if device.type == 'cpu':
+            depthwise_in_float32(network)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore
         self.average = AveragedModel(
             self.network, multi_avg_fn=rising_average(recipe.average_decay), use_buffers=True)
