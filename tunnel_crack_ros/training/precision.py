@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -33,7 +33,6 @@ def depthwise_in_float32(network: nn.Module) -> None:
             module.__class__ = _in_float32(type(module))
 
 
-@cache
 def _in_float32(kind: type[nn.Conv2d]) -> type[nn.Conv2d]:
     # a class, not a hook or a closure: copies of the network have weights of their own
     class Float32(kind):     # type: ignore[misc, valid-type]
