@@ -206,7 +206,9 @@ def test_an_inspection_that_is_told_to_end_keeps_what_was_done(recording, tmp_pa
         (images / f'{index:03d}.jpg').symlink_to(recording / 'a.jpg')
     out = tmp_path / 'results'
     with subprocess.Popen([sys.executable, '-m', 'tunnel_crack_ros.cli', 'process', str(images),
-                           '--out', str(out)], stderr=subprocess.DEVNULL) as running:
+                           '--out', str(out)], stderr=subprocess.DEVNULL,
+                          # whoever runs the tests under nohup hands down that it is ignored
+                          preexec_fn=lambda: signal.signal(number, signal.SIG_DFL)) as running:
         end = time.monotonic() + 60.0
         while len(list((out / 'masks').glob('*'))) < 2 and time.monotonic() < end:
             time.sleep(0.05)
@@ -214,7 +216,8 @@ def test_an_inspection_that_is_told_to_end_keeps_what_was_done(recording, tmp_pa
         assert running.wait(30) == 128 + number
     said = json.loads((out / 'cracks.json').read_text())
     assert said['complete'] is False and said['recording'] == str(images)
-    assert 2 <= len(said['frames']) == len(table(out / 'frames.csv')) < 400
+    # the frame whose mask came last may not have been done
+    assert 1 <= len(said['frames']) == len(table(out / 'frames.csv')) < 400
 
 
 def test_results_of_an_earlier_inspection_go_and_the_users_own_files_stay(recording, tmp_path):
