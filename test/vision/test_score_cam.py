@@ -325,7 +325,7 @@ def test_fast_makes_no_more_passes_than_its_share(segmenter, frame):
 @pytest.mark.parametrize('order', [['early', 'deep'], ['deep', 'early']])
 def test_a_layer_of_which_nothing_can_be_said_comes_first_wherever_it_stands(
         segmenter, frame, order, monkeypatch):
-    """NaN is neither less nor more than a number: the order of the layers decided."""
+    """Even first: as NaN is neither less nor more, the order of the layers decided."""
     fidelity = Estimate.fidelity
 
     def unsure(estimate: Estimate) -> float:

@@ -36,6 +36,7 @@ def depthwise_in_float32(network: nn.Module) -> None:
 def _in_float32(kind: type[nn.Conv2d]) -> type[nn.Conv2d]:
     # a class, not a hook or a closure: copies of the network have weights of their own
     class Float32(kind):     # type: ignore[misc, valid-type]
+
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             with torch.autocast(pixels.device.type, enabled=False):
                 found: torch.Tensor = super().forward(pixels.float())
