@@ -10,11 +10,17 @@ from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset
 from tunnel_crack_ros.training.augment import vary_appearance
 from tunnel_crack_ros.training.distractors import add_distractors
 from tunnel_crack_ros.training.imagenet import efficientnet_lite_weights
-from tunnel_crack_ros.training.labels import CRACK, IGNORE, NO_CRACK, paste_crack, thin_label
+from tunnel_crack_ros.training.labels import (
+    cell_labels,
+    CRACK,
+    IGNORE,
+    NO_CRACK,
+    paste_crack,
+    thin_label,
+)
 from tunnel_crack_ros.training.losses import CrackLoss
 from tunnel_crack_ros.training.models import ARCHITECTURES
 from tunnel_crack_ros.training.samples import (
-    cell_labels,
     crack_extent,
     CropSamples,
     fit,

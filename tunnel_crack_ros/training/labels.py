@@ -19,6 +19,8 @@ THICK_SOURCES = frozenset({'k11_rissbilder', 'k11_volker', 'k11_eugen', 'tile100
 OTHER_SURFACES = frozenset({'masonry224', 'asphalt_cfd118', 'asphalt_sut60',
                             'asphalt_crack500_150'})
 
+_CELL = 32      # px; a cell of a classifier's last feature map
+_CELL_PX = 6.0  # px of crack, at the network's input, that make a cell cracked
 _SHARE_OF_DARKEST = 0.5     # of the darkness of the line's core nearby: half depth is the edge
 _LEAST_DARKNESS = 0.04      # of the concrete's brightness
 _REACH = 9                  # px; window in which the core's darkness is looked for
@@ -86,3 +88,23 @@ def paste_crack(image: Picture, crack_image: Picture, crack_mask: Mask,
     darkness = np.clip(relative_darkness(crack_image, crack_mask) * strength, -0.05, 0.95)
     factor = 1.0 - share * darkness
     return np.clip(image.astype(np.float32) * factor[..., None], 0, 255).astype(np.uint8)
+
+
+def cell_labels(label: Label, size: tuple[int, int]) -> Label:
+    """Label each 32 x 32 px cell of the network's input.
+
+    :param label: of the picture at its own size.
+    :param size: width and height of the network's input, px.
+    :return: uint8, H/32 x W/32: CRACK, NO_CRACK, or IGNORE where only a trace of a crack, or an
+        undecided pixel, lies in the cell.
+    """
+    width, height = size
+    planes = []
+    for value in (CRACK, IGNORE):
+        share = cv2.resize((label == value).astype(np.float32), size,
+                           interpolation=cv2.INTER_AREA)
+        blocks = share[:height // _CELL * _CELL, :width // _CELL * _CELL]
+        planes.append(blocks.reshape(height // _CELL, _CELL, width // _CELL, _CELL).sum((1, 3)))
+    crack, unclear = planes
+    return np.where(crack > _CELL_PX, CRACK, np.where(crack + unclear > 0.5, IGNORE,
+                                                      NO_CRACK)).astype(np.uint8)

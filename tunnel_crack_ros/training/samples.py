@@ -17,6 +17,7 @@ from tunnel_crack_ros.evaluation.crack_dataset import CrackImage
 from tunnel_crack_ros.training.augment import flip_and_turn, Mask, Picture, vary_appearance
 from tunnel_crack_ros.training.distractors import add_distractors
 from tunnel_crack_ros.training.labels import (
+    cell_labels,
     CRACK,
     IGNORE,
     Label,
@@ -29,8 +30,6 @@ from tunnel_crack_ros.training.mining import FalseAlarm
 
 _TRIES = 12             # crops looked at before another photograph is taken
 _MIN_CROP = 128         # px; smaller crops show texture, no scene
-CELL = 32               # px; a cell of a classifier's last feature map
-_CELL_PX = 6.0          # px of crack, at the network's input, that make a cell cracked
 _MIN_EXTENT = 0.15      # a crop shows a crack when that spans this share of its side
 
 
@@ -344,26 +343,6 @@ def paste(clean: Picture, cracked: Picture, label: Label, rng: np.random.Generat
     height, width = label.shape
     clean = fit(clean, np.zeros(clean.shape[:2], bool), (width, height))[0]
     return paste_crack(clean, cracked, label != NO_CRACK, rng.uniform(0.7, 1.2))
-
-
-def cell_labels(label: Label, size: tuple[int, int]) -> Label:
-    """Label each 32 x 32 px cell of the network's input.
-
-    :param label: of the picture at its own size.
-    :param size: width and height of the network's input, px.
-    :return: uint8, H/32 x W/32: CRACK, NO_CRACK, or IGNORE where only a trace of a crack, or an
-        undecided pixel, lies in the cell.
-    """
-    width, height = size
-    planes = []
-    for value in (CRACK, IGNORE):
-        share = cv2.resize((label == value).astype(np.float32), size,
-                           interpolation=cv2.INTER_AREA)
-        blocks = share[:height // CELL * CELL, :width // CELL * CELL]
-        planes.append(blocks.reshape(height // CELL, CELL, width // CELL, CELL).sum((1, 3)))
-    crack, unclear = planes
-    return np.where(crack > _CELL_PX, CRACK, np.where(crack + unclear > 0.5, IGNORE,
-                                                      NO_CRACK)).astype(np.uint8)
 
 
 def random_window(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[slice, slice]:
