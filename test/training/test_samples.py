@@ -197,13 +197,26 @@ def test_a_pasted_crack_darkens_the_clean_picture_where_it_is_and_nowhere_else()
 
 def test_distractors_change_the_picture_and_say_what_they_hide():
     image, mask = wall_with_line(4)
-    hides = 0
+    hides = lined = 0
     for seed in range(60):
-        drawn, hidden = add_distractors(image, mask, np.random.default_rng(seed))
+        drawn, hidden, lines = add_distractors(image, mask, np.random.default_rng(seed))
+        changed = np.abs(drawn.astype(int) - image).max(axis=2)
+        # what is nowhere near a change is no drawn line; strong thin changes all are
+        assert not (lines & (cv2.dilate(changed.astype(np.uint8), np.ones((7, 7))) < 3)).any()
+        lined += lines.any()
         assert drawn.shape == image.shape and drawn.dtype == np.uint8
         assert not (hidden & ~mask).any() and hidden.sum() <= 0.3 * mask.sum()
         hides += hidden.any()
     assert 0 < hides < 60
+    assert 40 < lined < 60      # a soft stain has no edge
+
+
+def test_drawn_lines_are_labelled_as_none_but_like_a_crack(images):
+    found = set()
+    samples = CropSamples(images, {}, 40, 0, 128, SampleMix(paste_share=0.0))
+    for _, label in samples:
+        found |= set(label.unique().tolist())
+    assert found == {0.0, 1.0, 2.0, 255.0}
 
 
 def test_cells_follow_the_crack():
@@ -241,6 +254,20 @@ def test_what_is_marked_near_a_crack_is_no_false_crack():
         more = silent(longer, label) - silent(right, label) \
             - (plain(longer, label) - plain(right, label))
         assert bool(more > 0.5) is costs
+
+
+def test_a_joint_drawn_near_a_crack_is_a_false_crack():
+    label = torch.zeros(1, 128, 128)
+    label[0, :, 30] = 1.0
+    right = torch.full((1, 1, 128, 128), -8.0)
+    right[0, 0, :, 30] = 8.0
+    loud = right.clone()
+    loud[0, 0, 10:110, 40] = 4.0
+    drawn = label.clone()
+    drawn[0, :, 40] = 2.0
+    silent, plain = CrackLoss(silence=1.0), CrackLoss()
+    assert silent(loud, drawn) - silent(loud, label) > 0.5
+    assert plain(loud, drawn) == plain(loud, label)
 
 
 def test_labelled_look_alikes_are_drawn_without_a_crack(tmp_path):

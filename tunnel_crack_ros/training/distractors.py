@@ -21,16 +21,19 @@ Scene = npt.NDArray[np.float32]     # H x W x 3, 0..255
 
 _MOST = 4                   # distractors in one picture
 _MAX_COVERED = 0.3          # of the crack's pixels; a distractor that hides more is not drawn
+_EDGE_WINDOW = 5            # px; where what was drawn changes the light within so many,
+_EDGE_LEVELS = 10.0         # by more grey levels, there is an edge
 _LETTERS = 'ABCDEFGHKLMNRSTUVWX0123456789-+./'
 
 
 def add_distractors(image: Picture, mask: Mask,
-                    rng: np.random.Generator) -> tuple[Picture, Mask]:
+                    rng: np.random.Generator) -> tuple[Picture, Mask, Mask]:
     """Draw one to four distractors.
 
     :param image: uint8, H x W x 3, RGB.
     :param mask: bool, H x W, the crack.
-    :return: the picture, and a mask, true where a crack pixel is hidden now.
+    :return: the picture; a mask, true where a crack pixel is hidden now; and one, true at the
+        lines and edges that were drawn.
     """
     scene = image.astype(np.float32)
     hidden = np.zeros(mask.shape, bool)
@@ -41,7 +44,13 @@ def add_distractors(image: Picture, mask: Mask,
         if covered.sum() > _MAX_COVERED * mask.sum():
             continue
         scene, hidden = drawn, covered
-    return np.clip(scene, 0.0, 255.0).astype(np.uint8), hidden
+    return np.clip(scene, 0.0, 255.0).astype(np.uint8), hidden, _edges(scene, image)
+
+
+def _edges(scene: Scene, before: Picture) -> Mask:
+    change = np.mean(scene - before, axis=2)
+    window = np.ones((_EDGE_WINDOW, _EDGE_WINDOW), np.uint8)
+    return np.asarray(cv2.dilate(change, window) - cv2.erode(change, window) > _EDGE_LEVELS)
 
 
 def _joint(scene: Scene, rng: np.random.Generator) -> tuple[Scene, Plane]:

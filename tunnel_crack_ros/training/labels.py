@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training labels of three values: crack, no crack, and cannot say."""
+"""Training labels: crack, no crack, none but like one, and cannot say."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tunnel_crack_ros.training.augment import Mask, Picture
 
 Label = npt.NDArray[np.uint8]       # H x W
 
-NO_CRACK, CRACK, IGNORE = 0, 1, 255
+NO_CRACK, CRACK, LOOKALIKE, IGNORE = 0, 1, 2, 255
 
 # Their lines are drawn two to five times too thick.
 THICK_SOURCES = frozenset({'k11_rissbilder', 'k11_volker', 'k11_eugen', 'tile100'})

@@ -7,8 +7,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tunnel_crack_ros.training.labels import CRACK, IGNORE, LOOKALIKE
+
 _WORST = 200        # pixels of a crop that the silence term looks at
 _FAR = 20           # px from any crack: what is marked nearer is mostly its unlabelled end or rim
+_BESIDE = 4         # px; but what was drawn into the picture is no crack that near either
 
 
 class CrackLoss(nn.Module):
@@ -17,7 +20,8 @@ class CrackLoss(nn.Module):
     Dice (the paper's loss) does not mind that a crack covers one pixel in a hundred, but says
     nothing about crops without crack; cross entropy keeps those silent on the mean, and a false
     crack of a hundred pixels is lost in that mean. The silence term is the cross entropy of the
-    200 pixels of each crop that look most like crack and are more than 20 px from any.
+    200 pixels of each crop that look most like crack and are more than 20 px from any, 4 px where
+    a joint or cable was drawn.
 
     Half of Dice is over the batch, half the mean over its crops with crack. Over the batch alone
     a hairline beside a wide crack counts next to nothing: to leave out a faint one costs less
@@ -33,11 +37,10 @@ class CrackLoss(nn.Module):
         """Compare.
 
         :param logits: N x 1 x H x W.
-        :param label: float32, N x H x W: 1 crack, 0 none, 255 not judged.
+        :param label: float32, N x H x W: 1 crack, 0 none, 2 none but like one, 255 not judged.
         """
         logits = logits[:, 0].float()
-        judged = (label <= 1.0).float()
-        crack = label * judged
+        judged, crack = (label != IGNORE).float(), (label == CRACK).float()
         each = functional.binary_cross_entropy_with_logits(logits, crack, reduction='none')
         confidence = logits.sigmoid() * judged
         dice = _dice(confidence.flatten(), crack.flatten())
@@ -48,7 +51,8 @@ class CrackLoss(nn.Module):
         loss = dice + (each * judged).sum() / judged.sum().clamp(min=1.0)
         if self._silence == 0.0:
             return loss
-        far = ~_grown(label > 0, _FAR)
+        near = (label == CRACK) | (label == IGNORE)
+        far = ~_grown(near, _FAR) | ((label == LOOKALIKE) & ~_grown(near, _BESIDE))
         of_far = (each * far).flatten(1)
         worst = of_far.topk(min(_WORST, of_far.shape[1]), dim=1).values
         return loss + self._silence * worst.mean()
@@ -70,9 +74,8 @@ class DiceLoss(nn.Module):
     """Dice loss alone, as the paper trains its segmenters."""
 
     def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """Compare logits, N x 1 x H x W, with labels, N x H x W (255 not judged)."""
-        judged = (label <= 1.0).float()
-        crack = label * judged
+        """Compare logits, N x 1 x H x W, with labels, N x H x W, as `CrackLoss`."""
+        judged, crack = (label != IGNORE).float(), (label == CRACK).float()
         confidence = logits[:, 0].float().sigmoid() * judged
         return _dice(confidence.flatten(), crack.flatten())
 

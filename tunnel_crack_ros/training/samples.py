@@ -21,6 +21,7 @@ from tunnel_crack_ros.training.labels import (
     CRACK,
     IGNORE,
     Label,
+    LOOKALIKE,
     NO_CRACK,
     paste_crack,
     THICK_SOURCES,
@@ -126,8 +127,9 @@ class Samples(Dataset[Sample]):
                  rng: np.random.Generator) -> tuple[Picture, Label]:
         if rng.random() >= self._mix.distractor_share:
             return picture, label
-        picture, hidden = add_distractors(picture, label == CRACK, rng)
-        return picture, np.where(hidden, np.uint8(IGNORE), label)
+        picture, hidden, drawn = add_distractors(picture, label == CRACK, rng)
+        label = np.where(hidden, np.uint8(IGNORE), label)
+        return picture, np.where(drawn & (label == NO_CRACK), np.uint8(LOOKALIKE), label)
 
     def _finish(self, picture: Picture, label: Label,
                 rng: np.random.Generator) -> tuple[Picture, Label]:
@@ -230,7 +232,7 @@ class CropSamples(Samples):
                             and weights.get(image.source, 1.0) > 0.0]
 
     def __getitem__(self, position: int) -> Sample:
-        """Draw a sample: uint8 S x S x 3 and its label, float32 S x S (255 cannot say)."""
+        """Draw a sample: uint8 S x S x 3 and its label, float32 S x S (`labels`)."""
         rng = self._generator(position)
         if self._clean is not None and rng.random() < self._mix.clean_share:
             image, label = self._lookalike_crop(rng) or self._clean_crop(self._clean, rng)
