@@ -122,6 +122,50 @@ def test_haze_around_one_crack_leaves_the_other_as_wide_as_it_is(haze):
     assert hazy.length_px == pytest.approx(200.0, abs=0.5)
 
 
+def leaving(degrees: float, width: float, radius: float = math.inf, size: int = 400):
+    """Return the confidence of a crack of 200 px that leaves the frame half way down on the right.
+
+    :param degrees: between crack and frame's edge; 90: straight out.
+    :param radius: it bends by, px.
+    """
+    steps = (np.arange(4) + 0.5) / 4 - 0.5
+    x, y = (np.arange(size + 40)[:, None] + steps).ravel() - (size - 0.5), \
+        (np.arange(size)[:, None] + steps).ravel() - size / 2
+    angle = math.radians(degrees)
+    along = x * math.sin(angle) - y[:, None] * math.cos(angle)
+    across = x * math.cos(angle) + y[:, None] * math.sin(angle)
+    if math.isfinite(radius):
+        along, across = radius * np.arctan2(along, across + radius), \
+            np.hypot(along, across + radius) - radius
+    there = (along >= -200.0) & (along <= 80.0) & (abs(across) <= width / 2)
+    found = there.reshape(size, 4, size + 40, 4).mean(axis=(1, 3), dtype=np.float32)
+    return np.ascontiguousarray(cv2.GaussianBlur(found, (0, 0), 0.6)[:, :size])
+
+
+@pytest.mark.parametrize('width', [3.0, 10.0, 20.0])
+@pytest.mark.parametrize('degrees', [90, 70, 45, 30, 135])
+def test_a_crack_that_leaves_the_frame_ends_where_its_middle_does(degrees, width):
+    """Its skeleton runs into the sharper corner: 3 to 30 px too long, the wider the more."""
+    crack, = measured_softly(leaving(degrees, width))
+    assert crack.touches_border
+    assert crack.length_px == pytest.approx(200.0, abs=0.5 + 0.02 * width)
+    assert crack.width_mean_px == pytest.approx(width, abs=0.1)
+    assert crack.centre_line[:, 0].max() == pytest.approx(399.5, abs=0.3)
+
+
+@pytest.mark.parametrize('degrees', [60, 45])
+def test_a_bend_where_a_crack_leaves_the_frame_is_part_of_the_sigma(degrees):
+    crack, = measured_softly(leaving(degrees, 16.0, radius=150.0))
+    assert abs(crack.length_px - 200.0) <= 2.0 * crack.length_sigma_px < 5.0
+
+
+def test_a_crack_along_the_frames_edge_is_led_on_nowhere():
+    confidence = np.zeros((200, 320), np.float32)
+    confidence[:6, 60:] = 1.0
+    crack, = measured_softly(confidence)
+    assert crack.length_px == pytest.approx(260.0, abs=1.0)
+
+
 @pytest.mark.parametrize(('gap', 'limit', 'cracks'), [
     (6, 10.0, 1), (6, 0.0, 2), (6, 3.0, 2), (30, 10.0, 2), (30, 40.0, 1)])
 def test_gaps_between_ends_that_face_each_other_are_bridged(gap, limit, cracks):

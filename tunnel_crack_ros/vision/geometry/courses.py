@@ -24,7 +24,7 @@ Indices = npt.NDArray[np.int64]
 _T = TypeVar('_T', bound=np.generic)
 _FIRST_SIGMA = 2.0      # takes the staircase out of a skeleton
 _BEYOND_PX = 6.0        # so far past the skeleton's guess an end is looked for
-_DIRECTION_PX = 8       # and half a width: so long is what an end is led on from
+DIRECTION_PX = 8        # and half a width: so long is what an end is led on from
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def resampled(points: Complex, clear: Flags, depths: Values, edges: Indices, ext
     last = first + counts - 1
     if extra.any():
         mean_depths = np.add.reduceat(depths, edges[:-1]) / np.diff(edges)
-        reach = np.minimum(counts - 1, _DIRECTION_PX + mean_depths.astype(np.int64))
+        reach = np.minimum(counts - 1, DIRECTION_PX + mean_depths.astype(np.int64))
         out = np.stack([found[first] - found[first + reach], found[last] - found[last - reach]])
         out /= np.maximum(np.abs(out), 1e-9)
         over = number - on

@@ -15,6 +15,7 @@ from tunnel_crack_ros.vision.geometry.courses import Courses, Flags, Indices, Va
 
 _FIT_PX = 20            # vertices before an end that its width is fitted to
 _FIT_LEAST = 6          # fewer have no slope
+_LEAVES = 0.3           # of the width seen at the frame's edge: half of it where a crack goes on
 _RISE = 0.4             # of the width: more than the noise of single areas
 
 
@@ -50,13 +51,14 @@ class Ends:
 
 
 def find_ends(courses: Courses, s: Values, widths: Values, known: Indices,
-              edges: Indices) -> Ends:
+              edges: Indices, out: Values) -> Ends:
     """Find the ends of lines.
 
     :param s: N, how far along its line each vertex lies, px.
     :param widths: N, px.
     :param known: indices of the vertices whose width counts, line after line.
     :param edges: K + 1, where each line's part of those begins; none is empty.
+    :param out: 2 x K, px from the last sure vertices to the frame's edge; infinite: not there.
     """
     sizes = np.diff(edges)
     back = np.arange(_FIT_PX)
@@ -91,7 +93,11 @@ def find_ends(courses: Courses, s: Values, widths: Values, known: Indices,
         share = np.where(other, 0.0, share)
         steps = np.abs(np.diff(s[beyond], axis=1))
         reach = ((share[:, 1:] + share[:, :-1]) * steps).sum(axis=1) / 2
-        places[side, lines] += outward * reach
+        # what leaves the frame ends at its edge, of which a slanting crack shows only a part
+        way = out[side, lines]
+        last = np.minimum(way, left).astype(np.int64)
+        leaves = np.isfinite(way) & (share[np.arange(lines.size), last] > _LEAVES)
+        places[side, lines] += outward * np.where(leaves, way, reach)
     # noise can eat up a crumb from both ends
     crumb = places[1] - places[0] < 0.5
     half_way = places.mean(axis=0)

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tunnel_crack_ros.vision.geometry.borders import ways_out, within_frame
 from tunnel_crack_ros.vision.geometry.corners import corrected
 from tunnel_crack_ros.vision.geometry.courses import (
     as_complex,
     as_points,
     Courses,
+    DIRECTION_PX,
     draft,
     Flags,
     Indices,
@@ -72,7 +74,7 @@ def measure_lines(strokes: list[Stroke], confidence: npt.NDArray[np.float32],
     """
     if not strokes:
         return []
-    courses = draft(strokes)
+    courses = within_frame(draft(strokes), confidence.shape)
     # the middles of a few, each for those around it
     sizes = -(-courses.sizes // _EVERY)
     some = np.repeat(courses.edges[:-1], sizes) + _EVERY * ranges(np.zeros_like(sizes), sizes)
@@ -84,11 +86,15 @@ def measure_lines(strokes: list[Stroke], confidence: npt.NDArray[np.float32],
     courses = attached(corrected(courses, offsets), [stroke.crack for stroke in strokes])
     return _finished(courses, sample_profiles(confidence, courses.points, courses.normals,
                                               courses.depths, threshold, courses.spread(numbers),
-                                              ~courses.inside))
+                                              ~courses.inside),
+                     ways_out(courses, confidence.shape))
 
 
-def _finished(courses: Courses, profiles: Profiles) -> list[Line]:
-    """Find the ends, the lengths and the widths."""
+def _finished(courses: Courses, profiles: Profiles, out: Values) -> list[Line]:
+    """Find the ends, the lengths and the widths.
+
+    :param out: 2 x K, px from the last sure vertices to the frame's edge.
+    """
     s, inside = courses.lengths_along(), courses.inside
     sure = courses.clear & inside
     known, known_edges = _by_line(courses, sure, inside)
@@ -96,7 +102,7 @@ def _finished(courses: Courses, profiles: Profiles) -> list[Line]:
     plateaus = _between(np.arange(len(s)), known, _box(
         profiles.plateaus[known], known_edges, _PLATEAU_PX), known_edges, courses.sizes)
     widths = profiles.widths(plateaus)
-    ends = find_ends(courses, s, widths, known, known_edges)
+    ends = find_ends(courses, s, widths, known, known_edges, out)
 
     # vertices up to the ends, with widths from the fit where the end's own blur reaches
     begin, end = ends.places
@@ -123,7 +129,7 @@ def _finished(courses: Courses, profiles: Profiles) -> list[Line]:
     width = np.maximum(width, 0.05)
     means = _means(where, width, edges)
     lengths = np.maximum(end - begin, 0.5)
-    sigmas = _sigmas(courses, lengths, means, widths[use], use_edges)
+    sigmas = _sigmas(courses, lengths, means, widths[use], use_edges, out)
     bounds, closed = edges.tolist(), courses.closed.tolist()
     return [Line(points[a:b], width[a:b], clear[a:b], float(lengths[k]), float(sigmas[0][k]),
                  float(means[k]), float(sigmas[1][k]), closed[k])
@@ -185,11 +191,12 @@ def _means(where: Values, width: Values, edges: Indices) -> Values:
 
 
 def _sigmas(courses: Courses, lengths: Values, means: Values, widths: Values,
-            edges: Indices) -> tuple[Values, Values]:
+            edges: Indices, out: Values) -> tuple[Values, Values]:
     """Return the standard deviations of lengths and mean widths, px.
 
     :param widths: that were measured, line after line.
     :param edges: K + 1, where each line's begin.
+    :param out: 2 x K, px that a line is led straight on to the frame's edge; infinite: it is not.
     """
     sizes = np.diff(edges)
     noise = widths - _box(widths, edges, _NOISE_PX)
@@ -199,7 +206,11 @@ def _sigmas(courses: Courses, lengths: Values, means: Values, widths: Values,
     width_sigmas = np.hypot(_WIDTH_NOISE * scatter / np.sqrt(sizes), _WIDTH_FLOOR)
     free = np.count_nonzero(courses.free, axis=0)
     nodes = np.where(courses.closed, 0, 2 - free)
-    variances = (_LENGTH_NOISE * lengths) ** 2 + (_BEND * _bends(courses)) ** 2 \
+    bends = _bends(courses)
+    # what bends as the rest of the line does leaves the straight way, and so the frame elsewhere
+    led = np.where(np.isfinite(out), out, 0.0)
+    variances = (_LENGTH_NOISE * lengths) ** 2 + (_BEND * bends) ** 2 \
+        + ((led * (led + DIRECTION_PX + means / 2)) ** 2).sum(axis=0) / 4 * bends / lengths \
         + free * (_END_FLOOR ** 2 + (_END_NOISE * scatter / np.maximum(means, 1.0)) ** 2) \
         + nodes * (_NODE_FLOOR ** 2 + (_NODE_BEND * means ** 2) ** 2)
     return np.sqrt(variances), width_sigmas
