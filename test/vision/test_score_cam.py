@@ -20,6 +20,7 @@ from tunnel_crack_ros.vision.explain.estimate import Estimate
 from tunnel_crack_ros.vision.explain.graph_outputs import with_outputs
 from tunnel_crack_ros.vision.explain.heat_map import draw_heat_map
 from tunnel_crack_ros.vision.explain.layer import Layer
+from tunnel_crack_ros.vision.explain.passes import Passes
 from tunnel_crack_ros.vision.explain.ranks import rank_correlation
 from tunnel_crack_ros.vision.explain.region import region_of_crack
 from tunnel_crack_ros.vision.model_card import ModelCard
@@ -223,6 +224,28 @@ def test_a_frame_of_one_colour_makes_no_nan(segmenter):
             found = ScoreCam(segmenter).explain(np.full((64, 96, 3), value, np.uint8),
                                                 method=method)
             assert all(np.isfinite(heat.values).all() for heat in found.heat_maps)
+
+
+@pytest.mark.parametrize('method', ['exact', 'fast'])
+def test_a_pass_that_gives_no_number_leaves_its_channel_out(segmenter, frame, method,
+                                                            monkeypatch):
+    """It was asked for again and again until the deadline, or for ever without one."""
+    scores = Passes.scores
+
+    def broken(passes, masks):
+        return np.where(passes.count % 3 == 0, math.nan, scores(passes, masks))
+    monkeypatch.setattr(Passes, 'scores', broken)
+    found = ScoreCam(segmenter, share=0.5).explain(frame, ['deep'], method=method, deadline_s=20.0)
+    heat, = found.heat_maps
+    assert found.complete and found.passes <= 2 + CHANNELS['deep']
+    assert np.isfinite(heat.values).all() and np.isfinite(heat.weights).all()
+    assert (heat.weights == 0.0).any() and heat.values.any()
+
+
+def test_answers_that_are_no_numbers_are_named(segmenter, frame, monkeypatch):
+    monkeypatch.setattr(Passes, 'score_of', lambda passes, answer: math.nan)
+    with pytest.raises(ModelError, match='answers nan for the frame'):
+        ScoreCam(segmenter).explain(frame, ['deep'])
 
 
 def test_a_layer_without_any_channel_to_score_has_an_empty_map():

@@ -18,6 +18,7 @@ from tunnel_crack_ros.vision.explain.layer import Layer
 from tunnel_crack_ros.vision.explain.passes import Passes
 from tunnel_crack_ros.vision.explain.picture import Picture
 from tunnel_crack_ros.vision.explain.timing import Stopped, Timing
+from tunnel_crack_ros.vision.model import ModelError
 
 _FEWEST = 2     # channels of a layer that the fast method scores at least
 
@@ -45,12 +46,17 @@ class Explaining:
         :param layers: name asked for -> layer; names of one tensor share theirs.
         :param answer: what the network says of the picture, as `Model.run` without the first axis.
         :param batch: passes in one run of the network.
+        :raises ModelError: the network's answers are no numbers.
         """
         self._passes, self._picture, self._by_name = passes, picture, layers
         self._layers = list(dict.fromkeys(layers.values()))
         self._timing, self._batch, self._on_progress = timing, batch, on_progress
         nothing = self._answer(0.0)
         self._score, self._nothing = passes.score_of(answer), passes.score_of(nothing)
+        if not math.isfinite(self._score - self._nothing):
+            raise ModelError(
+                f'{passes.model.card.name}: answers {self._score:g} for the frame and '
+                f'{self._nothing:g} for nothing, expected numbers')
         self._dimming = None if passes.weights is None else Dimming(passes, answer, nothing)
         self._estimates: dict[str, Estimate] = {}
         self._guessing = False
@@ -126,7 +132,8 @@ class Explaining:
         start = time.monotonic()
         masks = [layer.mask(channel, self._passes.size) for channel in channels]
         for channel, value in zip(channels, self._passes.scores(masks)):
-            layer.score(channel, float(value))
+            # what is no number says nothing of its channel, and would be asked for for ever
+            layer.score(channel, float(value) if math.isfinite(value) else self._nothing)
         self._timing.took(choice_s + (time.monotonic() - start) / len(channels))
         self._tell(layer)
         if math.isnan(self._first) and all(one.scored for one in self._layers if len(one)):
