@@ -28,6 +28,16 @@ def test_a_ray_seen_through_the_lens_comes_back_to_its_pixel(model, d):
     assert np.abs(back.reshape(-1, 2) - CORNERS).max() < 1e-3
 
 
+def test_pixels_that_no_ray_comes_to_have_none():
+    """r (1 - 0.5 r^2) turns back at 0.82: it never is more than 0.54, the corners' 0.65 least."""
+    made = camera(k=(600.0, 0, 319.5, 0, 600.0, 239.5, 0, 0, 1.0), model='plumb_bob',
+                  d=(-0.5, 0.0, 0.0, 0.0))
+    rays = made.rays(np.vstack([CORNERS, [[319.5, 239.5], [319.5, 20.0]]]))
+    assert np.isnan(rays[[0, 1, 3, 4], :2]).all()
+    radius = np.hypot(*rays[[5, 6], :2].T)
+    assert radius * (1.0 - 0.5 * radius ** 2) == pytest.approx([0.0, 219.5 / 600.0], abs=1e-4)
+
+
 def test_distortion_counts():
     straight, bent = camera().rays(CORNERS), camera(model='plumb_bob', d=PLUMB_BOB).rays(CORNERS)
     # 0.28 r^3 at r = 0.5, and a little more

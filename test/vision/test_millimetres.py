@@ -331,6 +331,33 @@ def test_a_crack_beyond_the_lining_has_no_millimetres():
     assert crack.places_m is None and crack.widths_mm is None
 
 
+def test_a_crack_that_may_lie_beyond_the_lining_has_no_millimetres():
+    """By the tilt given it does not, by one sigma more it does: its sigma was no number."""
+    rules = LiningRules(tilt_ahead=0.75)
+    camera = replace(CAMERA, fx=210.0, fy=210.0)
+    lining, _ = see_lining(camera, SIZE, rules, range_m=1.0)
+    crack, = measure_cracks(Scene().segmentation(), lining)
+    assert math.isfinite(crack.length_mm)
+    lining, _ = see_lining(camera, SIZE, replace(rules, tilt_sigma=0.5), range_m=1.0)
+    crack, = measure_cracks(Scene().segmentation(), lining)
+    assert math.isnan(crack.length_mm) and not crack.scale.known and crack.length_px > 100.0
+
+
+def test_a_lens_that_shows_no_ray_in_the_corners_is_named_and_measured_where_it_does():
+    camera = replace(CAMERA, fx=250.0, fy=250.0, distortion=(-0.5, 0.0, 0.0, 0.0))
+    lining, note = see_lining(camera, SIZE, LiningRules(), range_m=1.0)
+    assert lining is not None and 'no ray comes to the corners' in note
+    mask = np.zeros(SIZE[::-1], np.uint8)
+    mask[130:134, 130:230] = 255        # in the middle
+    mask[4:8, 4:60] = 255               # in a corner
+    cracks = measure_cracks(Segmentation((mask / 255).astype(np.float32), mask, 0.5), lining)
+    known = {crack.centre_line[0, 1] > 100: math.isfinite(crack.length_mm) for crack in cracks}
+    assert known == {True: True, False: False}
+    deep = DepthImage(np.full(SIZE[::-1], 1.5, np.float32))
+    lining, _ = see_lining(camera, SIZE, LiningRules(), depth=deep)
+    assert lining is not None and lining.scale.mm_per_px == pytest.approx(6.0, rel=0.01)
+
+
 def case(kind: str, rng) -> tuple[float, float]:
     """Return errors of length and mean width over their sigmas, of one random crack.
 

@@ -17,6 +17,7 @@ _SAME_SHAPE = 0.01      # aspect ratios that differ by less are of one picture, 
 _FAR_FOCAL = 100.0      # focal length over the width of a camera that stands in for an unknown one
 _MODELS = {'': (0,), 'none': (0,), 'plumb_bob': (0, 4, 5), 'rational_polynomial': (0, 8, 12, 14)}
 _FISHEYE = ('equidistant', 'fisheye', 'kannala_brandt')
+_OFF_PX = 0.1           # a ray comes back to its pixel, or the polynomial bends back before it
 _UNDISTORT = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-10)
 
 
@@ -111,13 +112,18 @@ class Camera:
         """Return the rays through some pixels.
 
         :param points_px: N x 2, columns and rows, px.
-        :return: N x 3, in the optical frame (x right, y down, z ahead), z = 1.
+        :return: N x 3, in the optical frame (x right, y down, z ahead), z = 1; NaN where no ray
+            comes through the lens as it was calibrated.
         """
         rays = np.ones((len(points_px), 3))
         if self.distortion and len(points_px):
             matrix = np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
             pixels = np.ascontiguousarray(points_px, np.float64).reshape(-1, 1, 2)
-            rays[:, :2] = _undistorted(pixels, matrix, np.array(self.distortion)).reshape(-1, 2)
+            bends = np.array(self.distortion)
+            rays[:, :2] = _undistorted(pixels, matrix, bends).reshape(-1, 2)
+            back, _ = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), matrix, bends)
+            off = np.abs(back - pixels).max(axis=(1, 2))
+            rays[~(off < _OFF_PX), :2] = np.nan
         else:
             rays[:, 0] = (points_px[:, 0] - self.cx) / self.fx
             rays[:, 1] = (points_px[:, 1] - self.cy) / self.fy

@@ -129,7 +129,10 @@ class DepthImage:
         ratio = np.array([camera.width / width, camera.height / height])
         rows, columns = np.divmod(pixels[valid], width)
         rays = camera.rays((np.column_stack([columns, rows]) + 0.5) * ratio - 0.5)
-        return _robust_plane(rays, 1.0 / depths[valid].astype(np.float64))
+        known = np.isfinite(rays).all(axis=1)
+        if np.count_nonzero(known) < _FEWEST:
+            return None
+        return _robust_plane(rays[known], 1.0 / depths[valid][known].astype(np.float64))
 
 
 def _robust_plane(rays: Points, inverse: Points) -> FittedPlane | None:

@@ -20,6 +20,8 @@ from tunnel_crack_ros.vision.lining_surface import bent, Cylinder, Plane, Surfac
 from tunnel_crack_ros.vision.scale import Scale, ScaleSource
 
 _OPTICAL_AXIS = np.array([0.0, 0.0, 1.0])
+_NO_RAYS = ('camera_info: by its distortion no ray comes to the corners of the frame: nothing is '
+            'measured in mm there, and the calibration is probably wrong')
 _NO_PLANE = 'the depth image shows no lining: too few pixels with a depth, or no plane fits them'
 
 
@@ -103,7 +105,8 @@ class Lining:
         if not math.isfinite(best):
             return Scale()
         sigma = math.sqrt(sum((mm_per_px(view) - best) ** 2 for view in self.shifted))
-        return Scale(best, sigma, self.source)
+        # by some belief the lining is not there at all
+        return Scale(best, sigma, self.source) if math.isfinite(sigma) else Scale()
 
     def ahead(self) -> Points:
         """Return the direction along the tunnel, 3, length 1, in the optical frame."""
@@ -158,6 +161,10 @@ def see_lining(camera: Camera | None, size: tuple[int, int], rules: LiningRules,
                 notes.append(f'camera_info is for {camera.width} x {camera.height} px: scaled to '
                              f"the frame's {size[0]} x {size[1]}")
             camera = fitted
+            right, bottom = size[0] - 1.0, size[1] - 1.0
+            corners = np.array([[0.0, 0.0], [right, 0.0], [0.0, bottom], [right, bottom]])
+            if not np.isfinite(camera.rays(corners)).all():
+                notes.append(_NO_RAYS)
         except CameraError as error:
             notes.append(str(error))
             camera = None
