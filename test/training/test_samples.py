@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset
+from tunnel_crack_ros.training import distractors
 from tunnel_crack_ros.training.augment import vary_appearance
 from tunnel_crack_ros.training.distractors import add_distractors
 from tunnel_crack_ros.training.imagenet import efficientnet_lite_weights
@@ -208,7 +209,24 @@ def test_distractors_change_the_picture_and_say_what_they_hide():
         assert not (hidden & ~mask).any() and hidden.sum() <= 0.3 * mask.sum()
         hides += hidden.any()
     assert 0 < hides < 60
-    assert 40 < lined < 60      # a soft stain has no edge
+    assert lined > 50
+    slowly = image + np.linspace(0.0, 60.0, image.shape[1], dtype=np.float32)[:, None]
+    assert not distractors._edges(slowly, image).any()
+
+
+@pytest.mark.parametrize('kind', dict.fromkeys(distractors._KINDS), ids=lambda kind: kind.__name__)
+def test_every_distractor_is_drawn_where_it_covers(kind):
+    image, _ = wall_with_line(4)
+    changed = 0
+    for seed in range(20):
+        scene = image.astype(np.float32)
+        drawn, cover = kind(scene, np.random.default_rng(seed))
+        assert drawn.shape == scene.shape and drawn.dtype == np.float32
+        assert cover.shape == scene.shape[:2] and cover.dtype == np.float32
+        assert np.isfinite(drawn).all() and cover.min() >= 0.0 and cover.max() <= 1.0 + 1e-5
+        assert (scene == image).all()
+        changed += bool((np.abs(drawn - scene) > 3.0).any())
+    assert changed >= 15
 
 
 def test_drawn_lines_are_labelled_as_none_but_like_a_crack(images):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draw things that are not cracks over a photograph: joints, cables, pockets, stains, writing.
+"""Draw things that are not cracks over a photograph: joints, cables, spalls, stains, writing.
 
 Photographs of cracked walls hold little else that is line-like, so a network trained on them takes
 any dark line for a crack. Here the mask stays as it is while the picture gets what a lining has.
@@ -99,7 +99,8 @@ def _cable(scene: Scene, rng: np.random.Generator) -> tuple[Scene, Plane]:
     cover = _band(distance, thickness, 1.2)
     across = np.clip(distance / (thickness / 2), 0.0, 1.0)
     body = colour * (0.55 + 0.6 * np.sqrt(1.0 - across ** 2))[..., None]
-    return drawn * (1 - cover[..., None]) + body * cover[..., None], cover
+    drawn = drawn * (1 - cover[..., None]) + body * cover[..., None]
+    return drawn.astype(np.float32), cover
 
 
 def _pocket(scene: Scene, rng: np.random.Generator) -> tuple[Scene, Plane]:
@@ -117,7 +118,7 @@ def _pocket(scene: Scene, rng: np.random.Generator) -> tuple[Scene, Plane]:
     inside = scene * (rng.uniform(0.35, 1.1) + slope)[..., None]
     drawn = scene * (1 - inner[..., None]) + inside * inner[..., None]
     drawn = drawn * (1.0 + edge * rng.uniform(-0.75, 0.3))[..., None]
-    return drawn, cover
+    return drawn.astype(np.float32), cover
 
 
 def _hole(scene: Scene, rng: np.random.Generator) -> tuple[Scene, Plane]:
@@ -203,7 +204,8 @@ def _drips(scene: Scene, rng: np.random.Generator) -> tuple[Scene, Plane]:
     strength = rng.uniform(-0.6, 0.5) * rng.uniform(0.8, 1.2, 3)
     if rng.random() < 0.3:
         shade = np.ascontiguousarray(np.rot90(shade)) if height == width else shade
-    return (scene * (1.0 + shade[..., None] * strength)).astype(np.float32), np.zeros_like(shade)
+    drawn = scene * (1.0 + shade[..., None] * strength)
+    return drawn.astype(np.float32), np.zeros((height, width), np.float32)
 
 
 def _shadow(scene: Scene, rng: np.random.Generator) -> tuple[Scene, Plane]:
@@ -222,9 +224,59 @@ def _scratch(scene: Scene, rng: np.random.Generator) -> tuple[Scene, Plane]:
     return scene + band[..., None] * (rng.uniform(180, 255) - scene), band
 
 
+def _spall(scene: Scene, rng: np.random.Generator) -> tuple[Scene, Plane]:
+    """Draw a piece broken off: a rough hollow, its rim lit on one side, dark on the other."""
+    height, width = scene.shape[:2]
+    centre = rng.uniform(0.0, 1.0, 2) * (width, height)
+    radius = rng.uniform(0.04, 0.3) * min(height, width)
+    turns = np.linspace(0.0, 2.0 * math.pi, 72, endpoint=False)
+    outline = np.full(72, rng.uniform(0.8, 1.2))
+    for waves in range(2, 12):
+        outline += rng.normal(0.0, 0.35 / waves) * np.cos(waves * turns + rng.uniform(0.0, 6.3))
+    outline = radius * np.clip(outline, 0.3, 2.0)
+    stretch = rng.uniform(0.4, 1.0)
+    cover = _polygon(scene.shape[:2], centre + np.stack(
+        [outline * np.cos(turns), stretch * outline * np.sin(turns)], axis=1))
+    soft = cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.5, 2.0)).astype(np.float32)
+    rough = _noise(height, width, max(4, width // int(rng.integers(5, 16))), rng)
+    inside = scene * rng.uniform(0.65, 1.15) + rough[..., None] * rng.uniform(4.0, 22.0)
+    drawn = scene + soft[..., None] * (inside - scene)
+    rim = _lit(soft, rng) * (1.0 + 0.5 * np.clip(rough, -1.0, 1.0))
+    return (drawn * (1.0 + np.clip(rim, -0.7, 0.6))[..., None]).astype(np.float32), soft
+
+
+def _ridge(scene: Scene, rng: np.random.Generator) -> tuple[Scene, Plane]:
+    """Draw a fin of formwork: a straight line, lit along one side and dark along the other."""
+    band = _band(_line(scene.shape[:2], rng), rng.uniform(0.8, 4.0), rng.uniform(0.8, 2.0))
+    if rng.random() < 0.5:      # worn away here and there
+        there = _noise(scene.shape[0], scene.shape[1], int(rng.integers(2, 8)), rng)
+        band = band * np.clip(0.6 + there, 0.0, 1.0)
+    relief = np.clip(_lit(band, rng), -0.6, 0.5)
+    return (scene * (1.0 + relief)[..., None]).astype(np.float32), band
+
+
+def _abrasion(scene: Scene, rng: np.random.Generator) -> tuple[Scene, Plane]:
+    """Draw what something dragged along has left: a bundle of short scratches side by side."""
+    height, width = scene.shape[:2]
+    scratches = np.zeros((height, width), np.uint8)
+    heading, spread = rng.uniform(0.0, math.pi), rng.uniform(4.0, 40.0)
+    centre = rng.uniform(0.0, 1.0, 2) * (width, height)
+    for _ in range(int(rng.integers(3, 25))):
+        middle = centre + rng.normal(0.0, spread, 2)
+        way = heading + rng.normal(0.0, 0.08)
+        half = rng.uniform(4.0, 40.0) * np.array([math.cos(way), math.sin(way)])
+        ends = np.round(np.stack([middle - half, middle + half]) * 8).astype(np.int32)
+        cv2.line(scratches, ends[0].tolist(), ends[1].tolist(), int(rng.integers(80, 255)),
+                 int(rng.integers(1, 3)), cv2.LINE_AA, 3)
+    cover = cv2.GaussianBlur(scratches, (0, 0), rng.uniform(0.4, 1.0)).astype(np.float32) / 255.0
+    factor = 1.0 + cover * (rng.uniform(-0.55, -0.1) if rng.random() < 0.6
+                            else rng.uniform(0.1, 0.5))
+    return (scene * factor[..., None]).astype(np.float32), cover
+
+
 _KINDS: tuple[Callable[[Scene, np.random.Generator], tuple[Scene, Plane]], ...] = (
     _joint, _joint, _boards, _cable, _cable, _pocket, _hole, _bug_holes, _writing, _chalk, _stain,
-    _drips, _shadow, _scratch)
+    _drips, _shadow, _scratch, _spall, _ridge, _abrasion)
 
 
 def _offset(shape: tuple[int, ...], angle: float) -> Plane:
@@ -274,6 +326,15 @@ def _noise(height: int, width: int, cells: int, rng: np.random.Generator) -> Pla
         grid = rng.normal(0.0, weight, (cells * octave, cells * octave)).astype(np.float32)
         total += cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
     return total
+
+
+def _lit(height: Plane, rng: np.random.Generator) -> Plane:
+    """Return how light from the side changes the brightness of a relief, as a share of it."""
+    angle, strength = rng.uniform(0.0, 2.0 * math.pi), rng.uniform(0.5, 2.5)
+    across, down = (cv2.Sobel(height, cv2.CV_32F, dx, 1 - dx, ksize=3, scale=0.125)
+                    for dx in (1, 0))
+    slope = across * math.cos(angle) + down * math.sin(angle)
+    return np.asarray(strength * slope, np.float32)
 
 
 def _paint(scene: Scene, cover: Plane, rng: np.random.Generator, bright: bool = False) -> Scene:
