@@ -26,7 +26,7 @@ from tunnel_crack_ros.vision.segmenter import piece_peaks
 
 # Operating points looked at: confidence of a crack pixel, and the one a piece must reach.
 THRESHOLDS = tuple(round(0.2 + 0.05 * step, 2) for step in range(13))
-PEAKS = (0.0, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99)
+PEAKS = (0.0, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99)
 _AS_GOOD = 0.005     # balanced accuracy
 _MIN_AREA_PX = 30           # as the segmenter's own default
 _FALSE_CRACK_PX = 50        # a clean image with more marked pixels than this is a false alarm
