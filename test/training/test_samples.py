@@ -202,7 +202,7 @@ def test_distractors_change_the_picture_and_say_what_they_hide():
     for seed in range(60):
         drawn, hidden, lines = add_distractors(image, mask, np.random.default_rng(seed))
         changed = np.abs(drawn.astype(int) - image).max(axis=2)
-        # what is nowhere near a change is no drawn line; strong thin changes all are
+        # what is nowhere near a change is no drawn line
         assert not (lines & (cv2.dilate(changed.astype(np.uint8), np.ones((7, 7))) < 3)).any()
         lined += lines.any()
         assert drawn.shape == image.shape and drawn.dtype == np.uint8
@@ -260,11 +260,17 @@ def test_a_hairline_beside_a_wide_crack_counts():
     assert CrackLoss()(without_hairline, label) - CrackLoss()(right, label) > 0.25
 
 
-def test_what_is_marked_near_a_crack_is_no_false_crack():
+def hairline_found():
+    """Return the label of a crack of 1 px, 1 x 128 x 128, and the logits that say just that."""
     label = torch.zeros(1, 128, 128)
     label[0, :, 30] = 1.0
     right = torch.full((1, 1, 128, 128), -8.0)
     right[0, 0, :, 30] = 8.0
+    return label, right
+
+
+def test_what_is_marked_near_a_crack_is_no_false_crack():
+    label, right = hairline_found()
     plain, silent = CrackLoss(), CrackLoss(silence=1.0)
     for column, costs in ((45, False), (60, True)):
         longer = right.clone()
@@ -275,10 +281,7 @@ def test_what_is_marked_near_a_crack_is_no_false_crack():
 
 
 def test_a_joint_drawn_near_a_crack_is_a_false_crack():
-    label = torch.zeros(1, 128, 128)
-    label[0, :, 30] = 1.0
-    right = torch.full((1, 1, 128, 128), -8.0)
-    right[0, 0, :, 30] = 8.0
+    label, right = hairline_found()
     loud = right.clone()
     loud[0, 0, 10:110, 40] = 4.0
     drawn = label.clone()
