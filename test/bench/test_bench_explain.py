@@ -77,12 +77,12 @@ def test_a_crop_is_around_the_crack_and_within_the_picture(row, width, left):
 
 
 def test_photographs_are_cut_for_networks_of_many_channels(tmp_path):
-    shot = render_single(3, (320, 240), 1.0, True)
+    shot = render_single(3, (160, 120), 1.0, True)
     for kind, picture in (('images', shot.rgb[:, :, ::-1]), ('masks', shot.mask)):
         (tmp_path / kind).mkdir()
         cv2.imwrite(str(tmp_path / kind / 'one.png'), picture)
     result = CliRunner().invoke(app, [
-        'bench', 'explain', '--data', str(tmp_path), '--crop', '128', '--layers', 'decoder',
+        'bench', 'explain', '--data', str(tmp_path), '--crop', '64', '--layers', 'decoder',
         '--json', str(tmp_path / 'found.json')])
     assert result.exit_code == 0, result.output
     assert json.loads((tmp_path / 'found.json').read_text())['images'] == 1
