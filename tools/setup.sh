@@ -107,7 +107,8 @@ pip_install() {
 
 install_wheels() {
     say "installing ROS 2 $distro and the other dependencies into ${venv#"$repository"/} ..."
-    pip_install --no-deps -r constraints/python.txt -r "constraints/ros-$distro.txt"
+    # Hundreds of packages, of which a few are imported: those are compiled then.
+    pip_install --no-compile --no-deps -r constraints/python.txt -r "constraints/ros-$distro.txt"
     relocate_cmake_files
     "$venv/bin/python" tools/write_ros_env.py "$venv" "$distro"
     "$venv/bin/python" -c 'import rclpy.impl' ||
