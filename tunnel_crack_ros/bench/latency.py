@@ -17,12 +17,13 @@ import rclpy
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
+from tunnel_crack_ros.frame_topic import frame_topic
+from tunnel_crack_ros.nodes.frame_type import frame_type
 from tunnel_crack_ros.nodes.image_bridge import cv2_to_imgmsg
 from tunnel_crack_ros.nodes.node_processes import running, share_folder, use_private_domain
 from tunnel_crack_ros.nodes.node_table import Camera, node_table, Settings
 from tunnel_crack_ros.nodes.qos import RESULTS
 from tunnel_crack_ros.nodes.run_node import keep_large_buffers
-from tunnel_crack_ros.nodes.transport import frame_topic, frame_type
 from tunnel_crack_ros.vision import RgbFrame
 
 _CAMERA = 'camera'

@@ -17,15 +17,16 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
+from tunnel_crack_ros.frame_topic import frame_topic, TRANSPORTS
 from tunnel_crack_ros.nodes import parameters as ros_parameters
 from tunnel_crack_ros.nodes.allocator import give_back_memory
 from tunnel_crack_ros.nodes.conversions import FrameMessage
 from tunnel_crack_ros.nodes.counters import CameraCounters, StageTimes
 from tunnel_crack_ros.nodes.diagnostics import Diagnostics
 from tunnel_crack_ros.nodes.frame_slots import FrameSlots
+from tunnel_crack_ros.nodes.frame_type import frame_type
 from tunnel_crack_ros.nodes.matched_subscription import MatchedSubscription
 from tunnel_crack_ros.nodes.parameters import parameter
-from tunnel_crack_ros.nodes.transport import frame_topic, frame_type, TRANSPORTS
 from tunnel_crack_ros.vision import FrameError, Model, ModelError
 
 _LOOK_AROUND_S = 0.1    # between two looks at the publishers' quality of service

@@ -11,13 +11,14 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import CompressedImage
 from tunnel_crack_msgs.msg import FrameVerdict
 
+from tunnel_crack_ros.frame_topic import frame_topic
 from tunnel_crack_ros.nodes.camera_node import CameraNode, CameraParameters
 from tunnel_crack_ros.nodes.conversions import FrameMessage, rgb_from_msg, verdict_to_msg
 from tunnel_crack_ros.nodes.flagged_files import FlaggedFiles
+from tunnel_crack_ros.nodes.frame_type import frame_type
 from tunnel_crack_ros.nodes.parameters import parameter
 from tunnel_crack_ros.nodes.qos import RESULTS
 from tunnel_crack_ros.nodes.run_node import run_node
-from tunnel_crack_ros.nodes.transport import frame_topic, frame_type
 from tunnel_crack_ros.vision import CrackClassifier, Label, Model, QualityGate, RgbFrame
 from tunnel_crack_ros.vision.model_folder import CLASSIFIER
 

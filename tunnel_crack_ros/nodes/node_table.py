@@ -15,6 +15,7 @@ import re
 
 import yaml
 
+from tunnel_crack_ros.frame_topic import TRANSPORTS
 from tunnel_crack_ros.sensor_topics import sensor_topics
 from tunnel_crack_ros.vision.model_folder import (
     ENVIRONMENT,
@@ -32,7 +33,6 @@ FASTDDS_PROFILE = 'fastdds_large_frames.xml'
 FASTDDS_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE',   # read up to Jazzy
                      'FASTDDS_DEFAULT_PROFILES_FILE')    # read from Kilted on
 _READ_THE_OLD = ('humble', 'iron', 'jazzy')
-TRANSPORTS = ('raw', 'compressed')
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 
 _FROM_CAMERA = ('image_raw', 'image_raw/compressed', 'camera_info')

@@ -9,7 +9,7 @@ import math
 import re
 from typing import Any
 
-TRANSPORTS = ('compressed', 'raw')
+from tunnel_crack_ros.frame_topic import TRANSPORTS
 
 
 class SettingsError(ValueError):

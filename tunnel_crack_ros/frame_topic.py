@@ -3,16 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sensor_msgs.msg import CompressedImage, Image
-
 TRANSPORTS = ('raw', 'compressed')
-
-
-def frame_type(transport: str) -> type[Any]:
-    """Return the message type of a transport."""
-    return CompressedImage if transport == 'compressed' else Image
 
 
 def frame_topic(base: str, transport: str) -> str:
