@@ -159,6 +159,44 @@ def test_a_bend_where_a_crack_leaves_the_frame_is_part_of_the_sigma(degrees):
     assert abs(crack.length_px - 200.0) <= 2.0 * crack.length_sigma_px < 5.0
 
 
+@pytest.mark.parametrize(('degrees', 'width'), [
+    (15, 20.0), (10, 20.0), (8, 10.0), (6, 5.0), (6, 2.0)])
+def test_a_crack_that_leaves_the_frame_at_a_slant_ends_there_too(degrees, width):
+    """The frame's edge cuts off more than a third of it, or its skeleton runs along the edge."""
+    crack, = measured_softly(leaving(degrees, width))
+    assert abs(crack.length_px - 200.0) <= 2.0 * crack.length_sigma_px <= 8.0
+    assert crack.width_mean_px == pytest.approx(width, abs=0.1)
+
+
+def test_what_the_frames_edge_cuts_off_and_nobody_can_lead_on_is_part_of_the_sigma():
+    """70 px too long and 5 px too thin, it had a sigma of 0.6 px."""
+    crack, = measured_softly(leaving(8, 20.0))
+    assert 50.0 < abs(crack.length_px - 200.0) < 2.0 * crack.length_sigma_px
+    assert crack.width_mean_px == pytest.approx(20.0, abs=0.1)
+
+
+def test_a_crack_that_leaves_the_frame_near_a_corner_is_cut_off_by_both_edges():
+    confidence = leaving(60, 10.0)
+    crack, = measured_softly(np.ascontiguousarray(confidence[202:]))    # its middle is at 199.5
+    other, = measured_softly(confidence)
+    assert crack.length_px < other.length_px - 2.0
+    assert crack.width_mean_px == pytest.approx(10.0, abs=0.1)
+
+
+@pytest.mark.parametrize('short', [1.0, 4.0])
+@pytest.mark.parametrize('degrees', [20, 5])
+def test_a_crack_that_ends_close_to_the_frames_edge_is_not_led_on(degrees, short):
+    confidence = leaving(degrees, 6.0)
+    whole, = measured_softly(confidence)
+    y, x = np.mgrid[:400, :400]
+    angle = math.radians(degrees)
+    along = (x - 399.5) * math.sin(angle) - (y - 199.5) * math.cos(angle)
+    left = short / math.sin(angle)
+    crack, = measured_softly(np.where(along < -left, confidence, np.float32(0.0)))
+    assert crack.length_px == pytest.approx(200.0 - left, abs=1.5)
+    assert abs(whole.length_px - 200.0) <= 2.0 * whole.length_sigma_px <= 8.0
+
+
 def test_a_crack_along_the_frames_edge_is_led_on_nowhere():
     confidence = np.zeros((200, 320), np.float32)
     confidence[:6, 60:] = 1.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tunnel_crack_ros.vision.geometry.borders import ways_out, within_frame
+from tunnel_crack_ros.vision.geometry.borders import ways_out, WaysOut, within_frame
 from tunnel_crack_ros.vision.geometry.corners import corrected
 from tunnel_crack_ros.vision.geometry.courses import (
     as_complex,
@@ -38,6 +38,7 @@ _WIDTH_FLOOR = 0.004    # px: sampling
 _END_NOISE = 2.0        # px, times that scatter over the width: an end is areas over the width
 _END_FLOOR = 0.075      # px, each end
 # a branch is led straight on over about a width, and bends there
+_ASIDE_PX = 0.3          # a line that is led on may lie so far off where it leaves the frame
 _NODE_FLOOR, _NODE_BEND = 0.25, 0.015  # px; px^-1, times the width squared: each beginning
 # blur and smoothing pull a line to the inside of its bends, which shortens it by as much
 _BEND = 1.0             # px^2, times the integral of the squared curvature
@@ -74,7 +75,7 @@ def measure_lines(strokes: list[Stroke], confidence: npt.NDArray[np.float32],
     """
     if not strokes:
         return []
-    courses = within_frame(draft(strokes), confidence.shape)
+    courses, staying = within_frame(draft(strokes), confidence.shape)
     # the middles of a few, each for those around it
     sizes = -(-courses.sizes // _EVERY)
     some = np.repeat(courses.edges[:-1], sizes) + _EVERY * ranges(np.zeros_like(sizes), sizes)
@@ -87,13 +88,15 @@ def measure_lines(strokes: list[Stroke], confidence: npt.NDArray[np.float32],
     return _finished(courses, sample_profiles(confidence, courses.points, courses.normals,
                                               courses.depths, threshold, courses.spread(numbers),
                                               ~courses.inside),
-                     ways_out(courses, confidence.shape))
+                     ways_out(courses, confidence.shape), staying)
 
 
-def _finished(courses: Courses, profiles: Profiles, out: Values) -> list[Line]:
+def _finished(courses: Courses, profiles: Profiles, out: WaysOut,
+              staying: Values) -> list[Line]:
     """Find the ends, the lengths and the widths.
 
-    :param out: 2 x K, px from the last sure vertices to the frame's edge.
+    :param out: of the frame, where lines leave it.
+    :param staying: K, px of ends that are cut off by the frame's edge but stay as they are.
     """
     s, inside = courses.lengths_along(), courses.inside
     sure = courses.clear & inside
@@ -102,7 +105,7 @@ def _finished(courses: Courses, profiles: Profiles, out: Values) -> list[Line]:
     plateaus = _between(np.arange(len(s)), known, _box(
         profiles.plateaus[known], known_edges, _PLATEAU_PX), known_edges, courses.sizes)
     widths = profiles.widths(plateaus)
-    ends = find_ends(courses, s, widths, known, known_edges, out)
+    ends = find_ends(courses, s, widths, known, known_edges, out.lengths)
 
     # vertices up to the ends, with widths from the fit where the end's own blur reaches
     begin, end = ends.places
@@ -129,7 +132,7 @@ def _finished(courses: Courses, profiles: Profiles, out: Values) -> list[Line]:
     width = np.maximum(width, 0.05)
     means = _means(where, width, edges)
     lengths = np.maximum(end - begin, 0.5)
-    sigmas = _sigmas(courses, lengths, means, widths[use], use_edges, out)
+    sigmas = _sigmas(courses, lengths, means, widths[use], use_edges, out, staying)
     bounds, closed = edges.tolist(), courses.closed.tolist()
     return [Line(points[a:b], width[a:b], clear[a:b], float(lengths[k]), float(sigmas[0][k]),
                  float(means[k]), float(sigmas[1][k]), closed[k])
@@ -191,12 +194,13 @@ def _means(where: Values, width: Values, edges: Indices) -> Values:
 
 
 def _sigmas(courses: Courses, lengths: Values, means: Values, widths: Values,
-            edges: Indices, out: Values) -> tuple[Values, Values]:
+            edges: Indices, out: WaysOut, staying: Values) -> tuple[Values, Values]:
     """Return the standard deviations of lengths and mean widths, px.
 
     :param widths: that were measured, line after line.
     :param edges: K + 1, where each line's begin.
-    :param out: 2 x K, px that a line is led straight on to the frame's edge; infinite: it is not.
+    :param out: how lines are led straight on to the frame's edge.
+    :param staying: K, px of ends that the frame's edge cuts off and that may be too long.
     """
     sizes = np.diff(edges)
     noise = widths - _box(widths, edges, _NOISE_PX)
@@ -208,10 +212,11 @@ def _sigmas(courses: Courses, lengths: Values, means: Values, widths: Values,
     nodes = np.where(courses.closed, 0, 2 - free)
     bends = _bends(courses)
     # what bends as the rest of the line does leaves the straight way, and so the frame elsewhere
-    led = np.where(np.isfinite(out), out, 0.0)
+    led = out.led
     variances = (_LENGTH_NOISE * lengths) ** 2 + (_BEND * bends) ** 2 \
         + ((led * (led + DIRECTION_PX + means / 2)) ** 2).sum(axis=0) / 4 * bends / lengths \
         + free * (_END_FLOOR ** 2 + (_END_NOISE * scatter / np.maximum(means, 1.0)) ** 2) \
+        + (staying / 2) ** 2 + ((_ASIDE_PX * (out.slants - 1.0)) ** 2).sum(axis=0) \
         + nodes * (_NODE_FLOOR ** 2 + (_NODE_BEND * means ** 2) ** 2)
     return np.sqrt(variances), width_sigmas
 
