@@ -58,6 +58,29 @@ def test_binning_and_region_move_the_matrix_to_the_frames_own_pixels():
     assert np.allclose(made.rays(mark), camera().rays(np.array([[110.0, 60.0]])))
 
 
+def test_beyond_where_the_polynomial_turns_it_means_nothing():
+    """There it comes by every distorted radius once more: (100, 100) had a ray."""
+    made = Camera.from_calibration(k=[692, 0, 640, 0, 692, 480, 0, 0, 1], model='plumb_bob',
+                                   d=[-0.335, 0.006, 0.0, 0.0, 0.010], width=1280, height=960)
+    assert np.isnan(made.rays(np.array([[100.0, 100.0], [0.0, 0.0]]))[:, :2]).all()
+    assert np.isfinite(made.rays(np.array([[300.0, 300.0]]))).all()
+
+
+@pytest.mark.parametrize('d', [
+    [-0.394, 0.15, 0.0, 0.0, 0.012],
+    [0.1, -0.02, 0.0, 0.0, 0.01, 0.45, 0.02, 0.001]])
+def test_rays_far_from_the_axis_are_found(d):
+    """OpenCV's own steps do not come to them, and some had no ray."""
+    model = 'plumb_bob' if len(d) == 5 else 'rational_polynomial'
+    made, around = camera(model=model, d=d), np.arange(0.0, 2.0 * np.pi, 0.1)
+    for radius in (0.2, 0.9, 1.3):
+        rays = np.column_stack([radius * np.cos(around), radius * np.sin(around),
+                                np.ones(len(around))])
+        pixels, _ = cv2.projectPoints(rays, np.zeros(3), np.zeros(3),
+                                      np.array(K, float).reshape(3, 3), np.array(d))
+        assert np.allclose(made.rays(pixels.reshape(-1, 2)), rays, atol=1e-6)
+
+
 def test_a_smaller_picture_of_the_same_shape_has_the_same_rays():
     small = camera(model='plumb_bob', d=PLUMB_BOB).fitted_to(320, 240)
     # the corner between four pixels is the same place in both

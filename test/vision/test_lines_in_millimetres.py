@@ -2,6 +2,7 @@
 """Lines of every kind keep their sizes on the way to millimetres: counted, still, forked."""
 
 from dataclasses import replace
+import math
 import tracemalloc
 
 import cv2
@@ -88,3 +89,19 @@ def test_head_on_every_crack_of_any_map_is_its_pixels_times_the_scale(seed):
         if crack.resolved:
             assert crack.width_mean_mm == pytest.approx(crack.width_mean_px * scale, rel=1e-3)
         assert crack.area_mm2 == pytest.approx(crack.area_px * scale ** 2, rel=2e-2)
+
+
+@pytest.mark.parametrize('ahead', [True, False])
+def test_a_crack_with_one_edge_beyond_the_lens_has_no_millimetres_at_all(ahead):
+    """Its middle has a ray everywhere: it had a length, but no width and no area."""
+    lens = replace(CAMERA, distortion=(-1.0, 0.0, 0.0, 0.0, 0.0))
+    last = FOCAL * 2.0 / 3.0 / math.sqrt(3.0)      # px from the axis, where r - r^3 turns
+    confidence = np.zeros(SIZE[::-1], np.float32)
+    row = 134
+    middle = round(CAMERA.cx - last + (4 if ahead else 12))
+    confidence[row - 30:row + 30, middle - 6:middle + 6] = 1.0
+    mask = np.where(confidence > 0.0, 255, 0).astype(np.uint8)
+    lining, _ = see_lining(lens, SIZE, LiningRules(), range_m=1.2)
+    crack, = measure_cracks(Segmentation(confidence, mask, 0.3), lining)
+    sizes = crack.length_mm, crack.width_mean_mm, crack.area_mm2
+    assert np.isnan(sizes).all() if ahead else np.isfinite(sizes).all()

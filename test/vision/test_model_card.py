@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A model card says what it must, and comes back as it was written."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 import json
 
 import pytest
@@ -69,6 +69,10 @@ def test_every_key_is_missed(tmp_path, key):
     ({'enlarge': float('nan')}, 'enlarge is nan'),
     ({'input_size': [300, 300]}, 'input_size is 300 x 300, expected multiples of 32'),
     ({'input_size': [0, 32]}, 'input_size is 0 x 32'),
+    ({'taps': None}, 'taps are None, expected layer: tensor'),
+    ({'taps': ['a']}, r"taps are \['a'\], expected layer: tensor"),
+    ({'file': '.'}, r"file is '\.', expected a file's name"),
+    ({'file': '../a.onnx'}, "expected a file's name"),
     ({'input_size': 320}, r'input_size is 320, expected \[width, height\]'),
     ({'input_size': ['a', 'b']}, 'invalid literal'),
     ({'classes': ['crack', 'background']}, r'classes are .*, expected \[background, crack\]'),
@@ -79,6 +83,11 @@ def test_wrong_values_are_refused(tmp_path, change, complaint):
     (tmp_path / 'a.yaml').write_text(yaml.safe_dump(values))
     with pytest.raises(CardError, match=complaint):
         ModelCard.read(tmp_path / 'a.yaml')
+
+
+def test_a_hash_in_capitals_is_the_same_hash(tmp_path):
+    replace(CARD, sha256=CARD.sha256.upper()).write(tmp_path / 'a.yaml')
+    assert ModelCard.read(tmp_path / 'a.yaml') == CARD
 
 
 @pytest.mark.parametrize(('text', 'complaint'), [

@@ -227,6 +227,13 @@ def test_a_frame_of_one_colour_makes_no_nan(segmenter):
 
 
 @pytest.mark.parametrize('method', ['exact', 'fast'])
+def test_where_nothing_tells_the_maps_are_empty(segmenter, method):
+    """Every masked picture of one grey is that grey: what differs is rounding."""
+    found = ScoreCam(segmenter).explain(np.full((64, 96, 3), 128, np.uint8), method=method)
+    assert all(heat.values.max() == 0.0 for heat in found.heat_maps)
+
+
+@pytest.mark.parametrize('method', ['exact', 'fast'])
 def test_a_pass_that_gives_no_number_leaves_its_channel_out(segmenter, frame, method,
                                                             monkeypatch):
     """It was asked for again and again until the deadline, or for ever without one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 import math
 
 import cv2
@@ -18,7 +19,9 @@ _FAR_FOCAL = 100.0      # focal length over the width of a camera that stands in
 _MODELS = {'': (0,), 'none': (0,), 'plumb_bob': (0, 4, 5), 'rational_polynomial': (0, 8, 12, 14)}
 _FISHEYE = ('equidistant', 'fisheye', 'kannala_brandt')
 _OFF_PX = 0.1           # a ray comes back to its pixel, or the polynomial bends back before it
-_UNDISTORT = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-10)
+_SOLVED_PX = 1e-9
+_ROUNDS = 30
+_WIDEST = 10.0          # tangent of the widest angle to the axis that is looked at: 84 degrees
 
 
 class CameraError(ValueError):
@@ -116,23 +119,57 @@ class Camera:
             comes through the lens as it was calibrated.
         """
         rays = np.ones((len(points_px), 3))
+        matrix = np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
+        rays[:, :2] = (points_px - matrix[:2, 2]) / (self.fx, self.fy)
         if self.distortion and len(points_px):
-            matrix = np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
-            pixels = np.ascontiguousarray(points_px, np.float64).reshape(-1, 1, 2)
-            bends = np.array(self.distortion)
-            rays[:, :2] = _undistorted(pixels, matrix, bends).reshape(-1, 2)
-            back, _ = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), matrix, bends)
-            off = np.abs(back - pixels).max(axis=(1, 2))
-            rays[~(off < _OFF_PX), :2] = np.nan
-        else:
-            rays[:, 0] = (points_px[:, 0] - self.cx) / self.fx
-            rays[:, 1] = (points_px[:, 1] - self.cy) / self.fy
+            rays[:, :2] = _unbent(rays[:, :2], points_px, matrix, self.distortion)
         return rays
 
 
-def _undistorted(pixels: Points, matrix: Points, distortion: Points) -> Points:
-    """Solve for the rays to far below a pixel: by default OpenCV stops after 5 rounds."""
-    if hasattr(cv2, 'undistortPointsIter'):     # up to OpenCV 4
-        return np.asarray(cv2.undistortPointsIter(pixels, matrix, distortion, np.eye(3),
-                                                  np.eye(3), _UNDISTORT))
-    return np.asarray(cv2.undistortPoints(pixels, matrix, distortion, criteria=_UNDISTORT))
+def _unbent(bent: Points, pixels: Points, matrix: Points,
+            distortion: tuple[float, ...]) -> Points:
+    """Undo a lens distortion by Newton's method: OpenCV's steps miss rays far from the axis.
+
+    Up to where its polynomial turns back a lens is told by it; what lies beyond has no ray, even
+    where the polynomial comes by once more.
+
+    :param bent: N x 2, rays with the distortion still in them.
+    :param pixels: N x 2, that they belong to.
+    :return: N x 2; NaN where no ray comes through the lens.
+    """
+    radii, bent_radii = _radii(distortion)
+    away = np.hypot(*bent.T)
+    found = bent * (np.interp(away, bent_radii, radii) / np.maximum(away, 1e-12))[:, None]
+    off = np.full(bent.shape, np.inf)
+    for _ in range(_ROUNDS):
+        rays = np.column_stack([found, np.ones(len(found))])
+        back, slopes = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), matrix,
+                                         np.array(distortion))
+        off = pixels - back.reshape(-1, 2)
+        if np.abs(off).max() < _SOLVED_PX:
+            break
+        (a, b), (c, d) = slopes[:, 3:5].reshape(-1, 2, 2).transpose(1, 2, 0)
+        area = a * d - b * c    # 0 where the polynomial turns
+        area = np.where(np.abs(area) < 1e-9, np.nan, area)
+        step = np.column_stack([d * off[:, 0] - b * off[:, 1], a * off[:, 1] - c * off[:, 0]])
+        step /= area[:, None]
+        # a step too far leads to the polynomial's other branch
+        far = np.hypot(*step.T) / (0.1 + 0.5 * np.hypot(*found.T))
+        found = found + np.nan_to_num(step / np.maximum(far, 1.0)[:, None])
+    lost = ~(np.abs(off).max(axis=1) < _OFF_PX) | (np.hypot(*found.T) > radii[-1] + 1e-6)
+    return np.where(lost[:, None], np.nan, found)
+
+
+@lru_cache(maxsize=16)
+def _radii(distortion: tuple[float, ...]) -> tuple[Points, Points]:
+    """Return radii of rays, 0 to where the distorted radius ceases to grow, and that radius."""
+    k = np.zeros(8)
+    k[:min(len(distortion), 8)] = distortion[:8]
+    r = np.linspace(0.0, _WIDEST, 4001)
+    r2 = r ** 2
+    with np.errstate(divide='ignore', invalid='ignore'):
+        bent = r * (1 + r2 * (k[0] + r2 * (k[1] + r2 * k[4]))) \
+            / (1 + r2 * (k[5] + r2 * (k[6] + r2 * k[7])))
+    falls = np.flatnonzero(~(np.diff(bent) > 0.0))
+    grows = slice(0, int(falls[0]) + 1 if falls.size else len(r))
+    return r[grows], bent[grows]

@@ -77,7 +77,9 @@ def _evenly(lines: Sequence[Line], scale: Scale) -> Millimetres:
 def _on_lining(lines: Sequence[Line], lining: Lining) -> Millimetres:
     samples = _Samples.of([line for line in lines if _has_course(line)], lining)
     best, shifted = samples.seen(lining.best), [samples.seen(view) for view in lining.shifted]
-    if not all(np.isfinite(seen.places).all() for seen in (best, *shifted)):
+    # edges of the crack may lie beyond the lining where its middle does not
+    if not all(np.isfinite(seen.places).all() and math.isfinite(seen.area_factor)
+               for seen in (best, *shifted)):
         return Millimetres()    # part of it lies beyond the lining, or may do so
     length, length_sigma, width, width_sigma = _sizes(lines, *best.of_all(lines))
     sizes = np.array([_sizes(lines, *seen.of_all(lines))[::2] for seen in shifted]

@@ -118,11 +118,16 @@ class ModelCard:
         if not isinstance(size, (list, tuple)) or len(size) != 2:
             raise CardError(f'input_size is {size!r}, expected [width, height]')
         taken['input_size'] = (int(size[0]), int(size[1]))
+        if not isinstance(taken.get('taps', {}), dict):
+            raise CardError(f"taps are {taken['taps']!r}, expected layer: tensor")
         taken['threshold'] = float(taken['threshold'])
         taken['peak'] = float(taken.get('peak', 0.0))
         taken['enlarge'] = float(taken.get('enlarge', 1.0))
         for key in ('name', 'file', 'sha256', 'version', 'precision', 'teacher'):
             taken[key] = str(taken.get(key, ''))
+        if Path(taken['file']).name != taken['file'] or not taken['file']:
+            raise CardError(f"file is {taken['file']!r}, expected a file's name")
+        taken['sha256'] = taken['sha256'].lower()
         return cls(**taken)
 
     def write(self, path: Path) -> None:

@@ -21,6 +21,7 @@ from tunnel_crack_ros.vision.explain.timing import Stopped, Timing
 from tunnel_crack_ros.vision.model import ModelError
 
 _FEWEST = 2     # channels of a layer that the fast method scores at least
+_ROUNDING = 1e-7    # what f, a mean of float32, exceeds the baseline's by must be more
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,9 @@ class Explaining:
         weights[layer.places] = scores - self._nothing
         values = self._picture.to_frame(layer.heat(weights[layer.places]))
         peak = float(values.max())
-        if peak > 0.0:
+        if abs(self._score - self._nothing) < _ROUNDING:    # a frame of one colour, for one
+            values = np.zeros_like(values)
+        elif peak > 0.0:
             values = values / np.float32(peak)
         return HeatMap(layer.name, values, weights, len(layer), layer.scored, layer.passes,
                        fidelity)
