@@ -70,7 +70,7 @@ def test_beyond_where_the_polynomial_turns_it_means_nothing():
     [-0.394, 0.15, 0.0, 0.0, 0.012],
     [0.1, -0.02, 0.0, 0.0, 0.01, 0.45, 0.02, 0.001]])
 def test_rays_far_from_the_axis_are_found(d):
-    """OpenCV's own steps do not come to them, and some had no ray."""
+    """The steps of OpenCV do not come to them, and some had no ray."""
     model = 'plumb_bob' if len(d) == 5 else 'rational_polynomial'
     made, around = camera(model=model, d=d), np.arange(0.0, 2.0 * np.pi, 0.1)
     for radius in (0.2, 0.9, 1.3):

@@ -28,6 +28,7 @@ from tunnel_crack_ros.training.labels import (
     thin_label,
 )
 from tunnel_crack_ros.training.mining import FalseAlarm
+from tunnel_crack_ros.vision.resize import resized
 
 _TRIES = 12             # crops looked at before another photograph is taken
 _MIN_CROP = 128         # px; smaller crops show texture, no scene
@@ -374,15 +375,10 @@ def fit(image: Picture, mask: Mask, size: tuple[int, int]) -> tuple[Picture, Mas
 
     :param size: width and height, px.
     """
-    height, width = mask.shape
-    if (width, height) == size:
+    if mask.shape[::-1] == size:
         return image, mask
-    shrinks = width > size[0] or height > size[1]
-    way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    resized = cv2.resize(np.ascontiguousarray(image), size, interpolation=way)
-    soft = cv2.resize(mask.astype(np.float32), size, interpolation=way)
     # below one half, so that a hairline survives when the picture shrinks
-    return resized.astype(np.uint8, copy=False), soft > 0.4
+    return resized(np.ascontiguousarray(image), size), resized(mask.astype(np.float32), size) > 0.4
 
 
 def _between(low: int, value: int, high: int) -> int:

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 import math
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
 from tunnel_crack_ros.vision.frame import RgbFrame
 from tunnel_crack_ros.vision.model import Model, ModelError
 from tunnel_crack_ros.vision.quality import QualityGate
+from tunnel_crack_ros.vision.resize import resized
 
 
 class Label(IntEnum):
@@ -73,19 +72,9 @@ class CrackClassifier:
     def _crack_probabilities(self, frames: Sequence[RgbFrame]) -> list[float]:
         if not frames:
             return []
-        batch = np.stack([_fitted(frame, self.model.card.input_size) for frame in frames])
+        batch = np.stack([resized(frame, self.model.card.input_size) for frame in frames])
         return [float(p) for p in self.model.run(batch)[:, 1]]
 
     def _verdict(self, probability: float) -> Verdict:
         label = Label.CRACK if probability >= self.threshold else Label.NO_CRACK
         return Verdict(label, probability, self.threshold)
-
-
-def _fitted(frame: RgbFrame, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    height, width = frame.shape[:2]
-    if (width, height) == size:
-        return frame
-    # area averaging keeps a hairline's darkness where plain sampling would step over it
-    shrinks = width > size[0] or height > size[1]
-    way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(frame, size, interpolation=way).astype(np.uint8, copy=False)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from tunnel_crack_ros.vision.frame import RgbFrame
 from tunnel_crack_ros.vision.model_card import ModelCard
+from tunnel_crack_ros.vision.resize import resized
 
 _MULTIPLE = 32  # sides a segmenter takes
 
@@ -77,9 +78,7 @@ def fit(frame: RgbFrame, card: ModelCard, max_pixels: int) -> Picture:
     height, width = frame.shape[:2]
     if card.task == 'classifier':
         side = card.input_size
-        way = cv2.INTER_AREA if width > side[0] or height > side[1] else cv2.INTER_LINEAR
-        pixels = frame if (width, height) == side else cv2.resize(frame, side, interpolation=way)
-        return Picture(pixels.astype(np.float32), side[::-1], (height, width))
+        return Picture(resized(frame, side).astype(np.float32), side[::-1], (height, width))
     factor = min(1.0, math.sqrt(max_pixels / (height * width)))
     inner = max(1, round(height * factor)), max(1, round(width * factor))
     if factor < 1.0:
