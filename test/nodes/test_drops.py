@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node that is slower than its cameras: newest frames, fair turns, every drop published."""
 
+import re
+import threading
 import time
 
 from diagnostic_msgs.msg import DiagnosticStatus
 import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
 from tunnel_crack_msgs.msg import FrameVerdict
+
+from tunnel_crack_ros.nodes.classifier_node import ClassifierNode
 
 
 @pytest.fixture(scope='module')
@@ -78,6 +84,34 @@ def test_deactivation_waits_for_the_frame_in_work_and_counts_those_that_wait(
     verdicts.find(lambda v: v.header == last.header, 'verdict after activation')
     assert len(verdicts) - at_once <= 2     # what was published in between is not made up for
     node.stop()
+
+
+def test_a_frame_that_hangs_the_worker_is_an_error_for_as_long_as_it_does(
+        bench, toy, stamped, clean):
+    assert ClassifierNode.longest_frame_s == 10.0
+    rclpy.init(signal_handler_options=rclpy.SignalHandlerOptions.NO)
+    node = ClassifierNode('hanging', model=toy['classifier'])
+    goes_on = threading.Event()
+    node.longest_frame_s, node.process = 1.0, lambda camera, message: goes_on.wait()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    spinning = threading.Thread(target=executor.spin)
+    spinning.start()
+    try:
+        frames = bench.publisher(Image, '/camera/image_raw')
+        bench.wait_matched(frames)
+        frames.publish(stamped.raw(clean))
+        status = bench.diagnosed('/hanging: camera', lambda s: s.level == DiagnosticStatus.ERROR,
+                                 'a frame that hangs')
+        assert re.fullmatch('one frame has been worked on for [1-9] s', status.message)
+        goes_on.set()
+        bench.diagnosed('/hanging: camera', lambda s: s.message == 'ok', 'ok again')
+    finally:
+        goes_on.set()
+        executor.shutdown()
+        spinning.join()
+        node.destroy_node()
+        rclpy.shutdown()
 
 
 @pytest.mark.parametrize('number', ['SIGINT', 'SIGTERM'])

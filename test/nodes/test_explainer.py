@@ -242,6 +242,22 @@ def test_every_nth_flagged_frame_is_explained(bench, start, stamped, cracked):
     assert [m.header for m in raw.wait(2)] == [sent[1].header, sent[3].header]
 
 
+def test_frames_that_come_while_one_is_explained_count_for_whose_turn_it_is(
+        bench, start, stamped, cracked):
+    node = start('explainer', every_nth=3, deadline_s=0.0, queue_depth=2)
+    raw = bench.collect(Image, node.topic('camera/heatmap/raw'))
+    frames = bench.publisher(Image, node.topic('camera/flagged'))
+    bench.wait_matched(frames)
+    bench.wait_for(lambda: bench.node.count_publishers(node.topic('camera/heatmap/raw')),
+                   'no publisher')
+    sent = [stamped.raw(cracked) for _ in range(8)]
+    for message in sent:
+        frames.publish(message)
+    node.counted(frames_in=8, waiting=0)
+    node.counted(done=8, dropped=0)
+    assert [m.header for m in raw.wait(2)] == [sent[2].header, sent[5].header]
+
+
 def test_an_inactive_explainer_says_so_and_works_again(bench, start, stamped, cracked):
     node = start('explainer')
     asker = Asker(bench, node)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Flagged frames kept as files, up to a limit."""
 
+import os
+from pathlib import Path
 import resource
 
 import cv2
@@ -33,6 +35,49 @@ def test_the_folder_never_grows_over_its_limit_and_what_is_there_counts(tmp_path
         True, True, False, False]
     assert files.refused == 2
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= 1_000_000
+
+
+def test_once_the_folder_is_full_no_picture_is_encoded_for_nothing(tmp_path, monkeypatch):
+    files = FlaggedFiles(tmp_path, 1)
+    assert not files.save('a', (1, 0), FRAME, bytes(1_000_001))
+    monkeypatch.delattr(cv2, 'imencode')
+    assert not files.save('a', (2, 0), FRAME)
+    assert files.refused == 2
+
+
+@pytest.mark.parametrize('links', [True, False])
+def test_a_file_of_another_process_is_never_replaced(tmp_path, monkeypatch, links):
+    """It takes the name after this one has looked whether it is free."""
+    there = Path.exists
+
+    def exists(path: Path) -> bool:
+        found = there(path)
+        if path.name == 'left_1_000000000.jpg' and not found:
+            path.write_bytes(b'of another process')
+        return found
+
+    def no_link(*_):
+        raise PermissionError('a file system without links')
+    monkeypatch.setattr(Path, 'exists', exists)
+    if not links:
+        monkeypatch.setattr(os, 'link', no_link)
+    assert FlaggedFiles(tmp_path, 1).save('left', (1, 0), FRAME, b'of this process')
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {
+        'left_1_000000000.jpg': b'of another process',
+        'left_1_000000000_2.jpg': b'of this process'}
+
+
+def test_two_processes_may_begin_with_one_folder_at_once(tmp_path, monkeypatch):
+    touch, others = Path.touch, []
+
+    def touch_with_another(path: Path) -> None:
+        touch(path)
+        if not others:
+            others.append(path)
+            others.append(FlaggedFiles(tmp_path, 1))
+    monkeypatch.setattr(Path, 'touch', touch_with_another)
+    FlaggedFiles(tmp_path, 1)
+    assert len(others) == 2 and not list(tmp_path.iterdir())
 
 
 def test_frames_of_the_same_stamp_are_all_kept(tmp_path):

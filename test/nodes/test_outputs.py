@@ -2,7 +2,7 @@
 """What is made only on demand: pictures for those who look, files, times of a replayed clock."""
 
 import cv2
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import numpy as np
 import pytest
 from rosgraph_msgs.msg import Clock
@@ -100,9 +100,29 @@ def test_flagged_frames_are_kept_as_files_up_to_the_limit(
     for _ in range(5):
         feed(noise)
     node.wait_log('save_flagged_to is full')
+    status = node.diagnosed(lambda s: s.message.startswith('save_flagged_to is full: '), 'full',
+                            'camera')
+    assert status.level == DiagnosticStatus.WARN
     assert 1 < len(list(folder.iterdir())) < 6
     assert sum(file.stat().st_size for file in folder.iterdir()) <= 1_000_000
     assert node.state() == 'active'
+
+
+def test_a_folder_for_flagged_frames_that_vanishes_is_told_until_it_is_there_again(
+        bench, start, toy, stamped, cracked, tmp_path):
+    folder = tmp_path / 'mounted'
+    node = start('classifier', model=toy['classifier'], save_flagged_to=str(folder))
+    frames = bench.publisher(Image, node.topic('camera/image_raw'))
+    bench.wait_matched(frames)
+    folder.rmdir()
+    frames.publish(stamped.raw(cracked))
+    status = node.diagnosed(lambda s: s.message.startswith('flagged frame not saved: '),
+                            'a missing folder', 'camera')
+    assert status.level == DiagnosticStatus.WARN and str(folder) in status.message
+    folder.mkdir()
+    frames.publish(stamped.raw(cracked))
+    node.diagnosed(lambda s: s.message == 'ok', 'ok again', 'camera')
+    assert len(list(folder.iterdir())) == 1
 
 
 def test_under_a_replayed_clock_diagnostics_carry_its_time_and_go_on_while_it_stands(

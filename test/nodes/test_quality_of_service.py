@@ -9,7 +9,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
-from tunnel_crack_msgs.msg import FrameVerdict
+from tunnel_crack_msgs.msg import CrackArray, FrameVerdict
 
 NODES = Path(__file__).resolve().parents[2] / 'tunnel_crack_ros' / 'nodes'
 
@@ -141,6 +141,20 @@ def test_remapped_topics_are_matched_under_their_new_name(bench, start, toy, sta
     assert {p.key: p.value for p in status.values}['topic'] == '/drivers/cam0/image'
 
 
+def test_a_subscription_that_fails_is_told_and_tried_again(bench, start, toy, stamped, cracked):
+    """Two sensors of different types on one topic, by a slip in the remappings."""
+    node = start('segmenter', model=toy['segmenter'], remappings={'camera/range': 'camera/depth'})
+    cracks = bench.collect(CrackArray, node.topic('camera/cracks'))
+    bench.publisher(Image, node.topic('camera/depth'))
+    told = f"cannot subscribe to {node.topic('camera/depth')} as sensor_msgs/"
+    node.wait_log(told)
+    bench.wait_for(lambda: node.log().count(told) > 1, 'not tried again')
+    frames = bench.publisher(Image, node.topic('camera/flagged'))
+    bench.wait_matched(frames)
+    frames.publish(stamped.raw(cracked))
+    assert cracks.wait()
+
+
 def test_frames_that_the_middleware_loses_are_counted_and_told():
     """Told by the middleware's own event, which a test cannot make it send: the rest is held."""
     from types import SimpleNamespace
@@ -175,9 +189,9 @@ def test_frames_that_the_middleware_loses_are_counted_and_told():
     counts = counters.counts()
     assert counts.lost_on_the_way == 2
     listening = SimpleNamespace(publishers=1, topic='/image_raw')
-    level, message = _judge(counts, news(counts, before), listening, 0.0)
+    level, message = _judge(counts, news(counts, before), listening, 0.0, '', 10.0)
     assert level == b'\x01' and message.startswith('2 frames lost on the way')
-    assert _judge(counts, news(counts, counts), listening, 0.0) == (b'\x00', 'ok')
+    assert _judge(counts, news(counts, counts), listening, 0.0, '', 10.0) == (b'\x00', 'ok')
 
 
 def test_profiles_stand_in_one_file():

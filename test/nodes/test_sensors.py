@@ -3,6 +3,7 @@
 
 import math
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from nav_msgs.msg import Odometry
 import numpy as np
 import pytest
@@ -231,6 +232,23 @@ def test_stale_odometry_gives_no_chainage(rig):
     found = rig.until(lambda m: math.isnan(m.chainage_m), 'no chainage', info=info())
     assert math.isnan(found.chainage_sigma_m)
     assert all(math.isnan(crack.chainage_m) for crack in found.cracks)
+
+
+def test_range_and_odometry_that_stop_are_told(rig):
+    distance = Range(min_range=0.2, max_range=20.0, range=2.0)
+    rig.until(lambda m: not m.scale_note and math.isfinite(m.chainage_m), 'a place', info=info(),
+              distance=distance, odometry=pose(30.0))
+    rig.node.diagnosed(lambda s: s.message == 'ok', 'ok', 'camera')
+    told = ("no valid range within 1 s before the frame's stamp: no scale; "
+            "no odometry within 0.5 s of the frame's stamp: no chainage")
+    found = rig.until(lambda m: m.scale_note == told, told, info=info())
+    assert found.scale_source == CrackArray.SCALE_NONE and math.isnan(found.chainage_m)
+    rig.node.wait_log(f'camera: {told}')
+    status = rig.node.diagnosed(lambda s: s.message == told, told, 'camera')
+    assert status.level == DiagnosticStatus.WARN
+    rig.until(lambda m: not m.scale_note, 'a place again', info=info(), distance=distance,
+              odometry=pose(30.0))
+    rig.node.diagnosed(lambda s: s.message == 'ok', 'ok again', 'camera')
 
 
 def test_below_the_floor_no_width_is_published(rig):

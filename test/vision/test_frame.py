@@ -177,6 +177,38 @@ def test_a_truncated_file_is_refused(ending, share):
         rgb_from_compressed(data[:int(len(data) * share)])
 
 
+def photograph() -> bytes:
+    """Return a JPEG with something to see in all its blocks."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (240, 320, 3), np.uint8)
+    return encoded('.jpg', cv2.GaussianBlur(noise, (0, 0), 2.0))
+
+
+@pytest.mark.parametrize('damage', [
+    lambda data: data[:len(data) // 3] + data[len(data) * 3 // 4:],
+    lambda data: data[:len(data) // 3] + bytes(len(data) // 3) + data[len(data) * 2 // 3:],
+    lambda data: data[:len(data) // 2] + b'\xff\xd9'], ids=['lost', 'zeroed', 'ended'])
+def test_a_jpeg_damaged_in_its_middle_is_refused(damage):
+    assert rgb_from_compressed(photograph()).shape == (240, 320, 3)
+    with pytest.raises(FrameError, match='is damaged'):
+        rgb_from_compressed(damage(photograph()))
+
+
+@pytest.mark.parametrize('colour', [0, 9, 128, 247, 255])
+def test_a_jpeg_of_one_colour_is_whole_and_so_is_a_line_on_it(colour):
+    flat = np.full((60, 80, 3), colour, np.uint8)
+    assert np.array_equal(rgb_from_compressed(encoded('.jpg', flat)), flat)
+    flat[30:33, 10:70] = 40
+    assert rgb_from_compressed(encoded('.jpg', flat)).shape == flat.shape
+
+
+@pytest.mark.parametrize('colour', [0, 255])
+def test_a_photograph_that_is_black_or_white_below_is_whole(colour):
+    dark = rgb_from_compressed(photograph()).copy()
+    dark[200:] = colour
+    assert rgb_from_compressed(encoded('.jpg', dark)).shape == dark.shape
+
+
 @pytest.mark.parametrize('data', [b'', b'\x00' * 5000, b'\x89PNG\r\n\x1a\n' + b'junk' * 50,
                                   b'\xff\xd8\xff', b'\xff\xd8' + b'\x01' * 90 + b'\xff\xd9'])
 def test_bytes_that_are_no_picture_are_refused(data):

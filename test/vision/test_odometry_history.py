@@ -181,6 +181,39 @@ def test_after_a_clock_was_set_back_each_pose_costs_as_little_as_before():
     assert time.perf_counter() - start < 1.0
 
 
+def restarted(speed, gap=2.0):
+    """100 m, then odometry begins anew at its origin, of what was driven meanwhile in it none."""
+    return history(*(pose(1.0 + 0.1 * i, 0.1 * i, speed=speed) for i in range(1001)),
+                   *(pose(101.0 + gap + 0.1 * i, 0.1 * i, speed=speed) for i in range(31)))
+
+
+def test_odometry_that_begins_anew_at_its_origin_was_not_driven_back():
+    """The vehicle's speed tells what was driven meanwhile, with a sigma of half of it."""
+    found = restarted(speed=1.0).at(106 * SECOND, ChainageRules(DISTANCE))
+    assert found.metres == pytest.approx(105.0)
+    assert found.sigma_m == pytest.approx(math.hypot(0.02, 0.02, 1.0))  # before and after it
+
+
+def test_without_a_speed_nothing_is_known_of_the_way_while_odometry_began_anew():
+    found = restarted(speed=math.nan).at(106 * SECOND, ChainageRules(DISTANCE))
+    assert found.metres == pytest.approx(103.0)
+    assert found.sigma_m == pytest.approx(40.0, abs=0.01)   # 20 m/s in 2 s
+
+
+@pytest.mark.parametrize('source', [AXIS, DISTANCE])
+def test_a_frame_while_odometry_begins_anew_is_where_the_last_speed_leads(source):
+    made = restarted(speed=1.0, gap=0.4)
+    found = made.at(round(101.1 * SECOND), ChainageRules(source))
+    assert found.metres == pytest.approx(100.1)
+    assert found.sigma_m == pytest.approx(math.hypot(0.02, 0.05))
+
+
+def test_a_fast_vehicle_whose_odometry_comes_rarely_drives_its_steps():
+    made = history(*(pose(10.0 + t, 19.0 * t, speed=19.0) for t in range(5)))
+    found = made.at(14 * SECOND, ChainageRules(DISTANCE))
+    assert (found.metres, found.sigma_m) == pytest.approx((76.0, 0.02))
+
+
 def test_a_pose_two_seconds_late_is_sorted_in():
     made = history(pose(10.0, 100.0), pose(12.0, 102.0), pose(10.2, 100.3))
     assert made.at(round(10.1 * SECOND), ChainageRules()).metres == pytest.approx(100.15)

@@ -55,6 +55,25 @@ def test_a_plan_is_cut_at_the_invert():
     assert np.allclose(line[:, 1], [-6.5 + 4 * math.pi, -6.3 + 4 * math.pi])
 
 
+@pytest.mark.parametrize(('seconds', 'lining', 'note'), [
+    (5.1, {}, ''),
+    (5.8, {}, "no odometry within 0.5 s of the frame's stamp: no chainage"),
+    (6.8, {}, "no valid range within 1 s before the frame's stamp: no scale; "
+              "no odometry within 0.5 s of the frame's stamp: no chainage"),
+    (6.8, {'mm_per_px': 1.0}, "no odometry within 0.5 s of the frame's stamp: no chainage")])
+def test_range_and_odometry_that_stopped_are_noted_where_they_are_missed(seconds, lining, note):
+    odometry = OdometryHistory()
+    sensors = CameraSensors(Calibration(k=(99, 0, 31.5, 0, 99, 31.5, 0, 0, 1)))
+    segmentation = Segmentation(np.zeros((64, 64), np.float32), np.zeros((64, 64), np.uint8), 0.5)
+    settings = SegmenterSettings(**lining).of_camera('', ())
+    stamp_ns = round(seconds * 1e9)
+    assert measure_frame(segmentation, sensors.at(stamp_ns, '', odometry), settings).note == ''
+    sensors.ranges.add(5 * 10**9, 2.0)
+    odometry.add(VehiclePose.of(5 * 10**9, (7, 0, 0), (0, 0, 0, 1), 1.0, np.zeros(36)))
+    found = measure_frame(segmentation, sensors.at(stamp_ns, '', odometry), settings)
+    assert found.note == note
+
+
 @pytest.fixture(scope='module')
 def drive():
     """Return a simulated drive and the tunnel it goes through."""

@@ -33,6 +33,14 @@ def test_a_sensor_that_sees_nothing_ends_what_was_measured_before():
     assert math.isnan(history.at(2 * SECOND))
 
 
+def test_whoever_measured_was_heard_even_if_it_saw_nothing():
+    for stamp_ns in (0, SECOND):
+        history = RangeHistory()
+        assert not history.heard
+        history.add(stamp_ns, math.nan)
+        assert history.heard
+
+
 def test_an_unstamped_distance_holds_until_the_next():
     history = RangeHistory()
     history.add(0, 1.5)

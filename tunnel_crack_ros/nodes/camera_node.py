@@ -86,6 +86,7 @@ class CameraNode(LifecycleNode):
     parameters_type: ClassVar[type[CameraParameters]] = CameraParameters
     input_name: ClassVar[str] = 'image_raw'
     input_rests: ClassVar[bool] = False     # whether it is no fault when no frame comes for long
+    longest_frame_s: ClassVar[float] = 10.0     # so long on one frame, an engine or a disk hangs
 
     def __init__(self, name: str, overrides: Mapping[str, Any] | None = None) -> None:
         """Declare the parameters; everything else is made in on_configure.
@@ -208,6 +209,10 @@ class CameraNode(LifecycleNode):
     def apply(self, parameters: Any) -> None:
         """Take over changed live parameters while configured."""
 
+    def remark(self, camera: str) -> str:
+        """Say what is wrong though the camera's frames get results; '' when nothing is."""
+        return ''
+
     # ---- frames -----------------------------------------------------------------------------
 
     def _subscribe(self, camera: str) -> MatchedSubscription:
@@ -228,7 +233,7 @@ class CameraNode(LifecycleNode):
             camera, message = taken
             counters = self.counters[camera]
             try:
-                with self.times.measure('frame'):
+                with counters.in_hand(), self.times.measure('frame'):
                     judged = self.process(camera, message)
                 counters.finish(unknown=not judged)
             except FrameError as error:

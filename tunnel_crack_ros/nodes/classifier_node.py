@@ -45,6 +45,7 @@ class ClassifierNode(CameraNode):
         self._verdicts: dict[str, Publisher] = {}
         self._flagged: dict[str, Publisher] = {}
         self._files: FlaggedFiles | None = None
+        self._not_saved = ''
         super().__init__(name, overrides)
 
     def make_outputs(self) -> Model:
@@ -69,6 +70,7 @@ class ClassifierNode(CameraNode):
             self.destroy_publisher(publisher)
         self._verdicts, self._flagged = {}, {}
         self._classifier = self._files = None
+        self._not_saved = ''
 
     def apply(self, parameters: ClassifierParameters) -> None:
         """Take over threshold and quality limits."""
@@ -98,14 +100,16 @@ class ClassifierNode(CameraNode):
         data = bytes(message.data) if isinstance(message, CompressedImage) else None
         try:
             saved = self._files.save(camera, stamp, frame, data)
+            self._not_saved = '' if saved else (
+                f'save_flagged_to is full: {self._files.refused} flagged frames not saved')
         except OSError as error:
-            self.get_logger().warning(f'flagged frame not saved: {error}',
-                                      throttle_duration_sec=5.0)
-            return
-        if not saved:
-            self.get_logger().warning(
-                f'save_flagged_to is full: {self._files.refused} flagged frames not saved',
-                throttle_duration_sec=5.0)
+            self._not_saved = f'flagged frame not saved: {error}'
+        if self._not_saved:
+            self.get_logger().warning(self._not_saved, throttle_duration_sec=5.0)
+
+    def remark(self, camera: str) -> str:
+        """Say why the last flagged frame, of any camera, was not saved."""
+        return self._not_saved
 
 
 def main() -> None:

@@ -27,6 +27,8 @@ class Counts:
     """Reason -> frames: `overtaken` by a newer one, `bad input`, `model error`, ..."""
     lost_on_the_way: int
     """Frames that the middleware reports as lost before they reached the node."""
+    busy_s: float = 0.0
+    """For how long the worker has had a frame in hand, s; 0: it has none."""
 
     @property
     def waiting(self) -> int:
@@ -42,11 +44,21 @@ class CameraCounters:
         self._lock = threading.Lock()
         self._received = self._done = self._unknown = self._lost = 0
         self._dropped: Counter[str] = Counter()
+        self._begun_s: float | None = None
 
     def receive(self) -> None:
         """Count a frame that came in."""
         with self._lock:
             self._received += 1
+
+    @contextmanager
+    def in_hand(self) -> Iterator[None]:
+        """Count the time of the block as work on one frame."""
+        self._begun_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self._begun_s = None
 
     def finish(self, unknown: bool = False) -> None:
         """Count a frame whose result was published."""
@@ -67,9 +79,11 @@ class CameraCounters:
 
     def counts(self) -> Counts:
         """Return all counts of one moment."""
+        begun_s = self._begun_s
+        busy_s = 0.0 if begun_s is None else time.monotonic() - begun_s
         with self._lock:
             return Counts(self._received, self._done, self._unknown, dict(self._dropped),
-                          self._lost)
+                          self._lost, busy_s)
 
 
 class StageTimes:

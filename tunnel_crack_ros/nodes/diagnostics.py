@@ -46,7 +46,8 @@ class Diagnostics:
         name = node.get_fully_qualified_name().lstrip('/')
         array.status += [
             _camera_status(f'{name}: {camera}', camera, now, news(now, self._before.get(camera)),
-                           topics.get(camera), self._quiet_s(camera, now, camera in topics))
+                           topics.get(camera), self._quiet_s(camera, now, camera in topics),
+                           node.remark(camera), node.longest_frame_s)
             for camera, now in counts.items()]
         self._before = counts
         self._publisher.publish(array)
@@ -95,9 +96,9 @@ def _node_status(node: CameraNode) -> DiagnosticStatus:
 
 
 def _camera_status(name: str, camera: str, counts: Counts, new: Mapping[str, int],
-                   subscription: MatchedSubscription | None,
-                   quiet_s: float | None) -> DiagnosticStatus:
-    level, message = _judge(counts, new, subscription, quiet_s)
+                   subscription: MatchedSubscription | None, quiet_s: float | None,
+                   remark: str, longest_s: float) -> DiagnosticStatus:
+    level, message = _judge(counts, new, subscription, quiet_s, remark, longest_s)
     values: list[tuple[str, object]] = [
         ('frames in', counts.received), ('done', counts.done), ('unknown', counts.unknown),
         ('waiting', counts.waiting), ('dropped', sum(counts.dropped.values())),
@@ -110,7 +111,9 @@ def _camera_status(name: str, camera: str, counts: Counts, new: Mapping[str, int
 
 
 def _judge(counts: Counts, new: Mapping[str, int], subscription: MatchedSubscription | None,
-           quiet_s: float | None) -> tuple[bytes, str]:
+           quiet_s: float | None, remark: str, longest_s: float) -> tuple[bytes, str]:
+    if counts.busy_s > longest_s:
+        return DiagnosticStatus.ERROR, f'one frame has been worked on for {counts.busy_s:.0f} s'
     bad = {reason: count for reason, count in new.items()
            if count and reason not in (*_HARMLESS, 'lost')}
     if bad:
@@ -131,4 +134,6 @@ def _judge(counts: Counts, new: Mapping[str, int], subscription: MatchedSubscrip
                                        'the camera is faster than this node')
     if quiet_s is not None and quiet_s >= _STALLED_S:
         return DiagnosticStatus.WARN, f'no frame on {subscription.topic} for {quiet_s:.0f} s'
+    if remark:
+        return DiagnosticStatus.WARN, remark
     return DiagnosticStatus.OK, 'ok'

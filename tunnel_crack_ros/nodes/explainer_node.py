@@ -86,6 +86,7 @@ class ExplainerNode(CameraNode):
     parameters_type = ExplainerParameters
     input_name = 'flagged'
     input_rests = True      # as long as there is no crack
+    longest_frame_s = math.inf      # it may have no deadline, and waits for goals
 
     def __init__(self, name: str = 'explainer', **overrides: Any) -> None:
         """Make an unconfigured node; it starts itself unless `autostart` is off."""
@@ -144,13 +145,18 @@ class ExplainerNode(CameraNode):
 
     def _receive(self, camera: str, message: FrameMessage) -> None:
         self._latest[camera] = message
-        super()._receive(camera, message)
+        self._seen[camera] += 1
+        every_nth = self.parameters.every_nth
+        if every_nth and self._seen[camera] % every_nth == 0:
+            super()._receive(camera, message)
+        else:   # it must not overtake one whose turn it is
+            self.counters[camera].receive()
+            self.counters[camera].finish()
 
     def process(self, camera: str, message: FrameMessage) -> bool:
-        """Explain the frame if it is its turn, and publish."""
+        """Explain a frame whose turn it is, and publish."""
         p, cam = self.parameters, self._cam
-        self._seen[camera] += 1
-        if cam is None or not p.every_nth or self._seen[camera] % p.every_nth:
+        if cam is None:
             return True
         with self._one_at_a_time:
             with self.times.measure('decode'):

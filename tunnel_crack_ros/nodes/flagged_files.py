@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+import uuid
 
 import cv2
 
@@ -11,7 +13,11 @@ from tunnel_crack_ros.vision import RgbFrame
 
 
 class FlaggedFiles:
-    """A folder of flagged frames that never grows over its limit. Nothing in it is deleted."""
+    """A folder of flagged frames that never grows over its limit. Nothing in it is deleted.
+
+    Several processes may share one. Each keeps its own files to the limit, with those that were
+    there before.
+    """
 
     def __init__(self, folder: Path, limit_mb: int) -> None:
         """Make the folder.
@@ -21,14 +27,18 @@ class FlaggedFiles:
         :raises OSError: the folder cannot be made or written to.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / '.writable'
+        self._own = uuid.uuid4().hex     # no process id: containers count theirs each from 1
+        probe = folder / f'.{self._own}.writable'
         probe.touch()
         probe.unlink()
         self._folder, self._limit = folder, limit_mb * 1_000_000
-        self._bytes = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+        # hidden ones are those that another process is about to write, and rename
+        self._bytes = sum(file.stat().st_size for file in folder.iterdir()
+                          if not file.name.startswith('.') and file.is_file())
         self._again: dict[str, int] = {}    # name -> frames of this name, where there are several
+        self._full = False
         self.refused = 0
-        """Frames not saved because the folder is full."""
+        """Frames not saved because the folder is full: since one did not fit."""
 
     def save(self, camera: str, stamp: tuple[int, int], frame: RgbFrame,
              compressed: bytes | None = None) -> bool:
@@ -43,6 +53,9 @@ class FlaggedFiles:
         :return: False when the folder is full.
         :raises OSError: the file cannot be written.
         """
+        if self._full:      # before a picture is encoded for nothing
+            self.refused += 1
+            return False
         if compressed is None:
             _, encoded = cv2.imencode('.png', cv2.cvtColor(frame, cv2.COLOR_RGB2BGR),
                                       [cv2.IMWRITE_PNG_COMPRESSION, 1])
@@ -51,18 +64,19 @@ class FlaggedFiles:
             data = compressed
             ending = '.png' if compressed[:4] == b'\x89PNG' else '.jpg'
         if self._bytes + len(data) > self._limit:
+            self._full = True
             self.refused += 1
             return False
         plain = camera.strip('/').replace('/', '_')
-        path = self._free(f'{plain}_{stamp[0]}_{stamp[1]:09d}', ending)
+        name = f'{plain}_{stamp[0]}_{stamp[1]:09d}'
         # under its own name only when it is whole: a disk may be full, or the power go
-        part = path.with_name(f'.{path.name}.part')
+        part = self._folder / f'.{self._own}.part'
         try:
             part.write_bytes(data)
-            part.rename(path)
-        except OSError:
+            while not _rename(part, self._free(name, ending)):
+                pass    # another process has just taken the name
+        finally:
             part.unlink(missing_ok=True)
-            raise
         self._bytes += len(data)
         return True
 
@@ -72,3 +86,21 @@ class FlaggedFiles:
             self._again[name] = self._again.get(name, 1) + 1
             path = self._folder / f'{name}_{self._again[name]}{ending}'
         return path
+
+
+def _rename(part: Path, path: Path) -> bool:
+    """Give a file its name, unless another one has it.
+
+    :return: whether it got it.
+    """
+    try:
+        os.link(part, path)     # unlike a rename, never in place of another file
+    except FileExistsError:
+        return False
+    except OSError:     # a file system without links: take the name first
+        try:
+            path.touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        part.replace(path)
+    return True

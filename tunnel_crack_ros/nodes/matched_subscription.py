@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import time
 from typing import Any
 
 from rclpy.node import Node
@@ -16,6 +17,8 @@ try:
     from rclpy import event_handler as events
 except ImportError:  # Humble's name of the module
     from rclpy import qos_event as events  # type: ignore[no-redef]
+
+_AGAIN_S = 5.0  # from a subscription that failed to the next try: the middleware tells each
 
 
 class MatchedSubscription:
@@ -41,11 +44,16 @@ class MatchedSubscription:
         self._qos = to_match_publishers(node, topic, depth)
         self._subscription: Subscription | None = None
         self._destroyed = False
+        self._not_before_s = 0.0
         self.match()
 
     def match(self) -> None:
-        """Look at the publishers and subscribe (anew) if they ask for it. Call it now and then."""
-        if self._destroyed or not self.publishers:
+        """Look at the publishers and subscribe (anew) if they ask for it. Call it now and then.
+
+        A subscription that fails, such as one of another type than the topic has in this process,
+        is told in the log and tried again.
+        """
+        if self._destroyed or not self.publishers or time.monotonic() < self._not_before_s:
             return
         qos = to_match_publishers(self._node, self._name, self._depth)
         same = (qos.reliability, qos.durability) == (self._qos.reliability, self._qos.durability)
@@ -53,8 +61,15 @@ class MatchedSubscription:
             return
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
+            self._subscription = None
         self._qos = qos
-        self._subscription = self._subscribe()
+        try:
+            self._subscription = self._subscribe()
+        except Exception as error:  # noqa: B902 out of a timer it would end the node
+            self._not_before_s = time.monotonic() + _AGAIN_S
+            package, name = self._kind.__module__.split('.')[0], self._kind.__name__
+            self._node.get_logger().error(
+                f'cannot subscribe to {self.topic} as {package}/{name}: {error}')
 
     def destroy(self) -> None:
         """Stop receiving."""

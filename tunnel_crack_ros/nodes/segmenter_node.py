@@ -155,6 +155,11 @@ class SegmenterNode(CameraNode):
         outputs.note = measures.note
         return measures
 
+    def remark(self, camera: str) -> str:
+        """Say what was wrong with the sensors at the last frame."""
+        outputs = self._outputs.get(camera)
+        return outputs.note if outputs is not None else ''
+
     def _publish(self, camera: str, message: FrameMessage, frame: RgbFrame,
                  segmentation: Segmentation, measures: FrameMeasures) -> None:
         out, header = self._outputs[camera], message.header

@@ -47,6 +47,7 @@ _ENCODINGS: dict[str, tuple[type[np.generic], int, int | None]] = {
     'yuyv': (np.uint8, 2, cv2.COLOR_YUV2RGB_YUY2),
 }
 
+_BLOCK = 8      # px, of a JPEG
 MAX_SIDE = 32_767
 """Largest width or height accepted, px: OpenCV's resize and remap stop there."""
 
@@ -129,7 +130,8 @@ def rgb_from_compressed(data: bytes | memoryview | npt.NDArray[np.uint8]) -> Rgb
 
     :param data: the whole file.
     :return: uint8, H x W x 3, RGB.
-    :raises FrameError: nothing to decode, not a picture, or a JPEG that ends too early.
+    :raises FrameError: nothing to decode, not a picture, or a JPEG that ends too early or lost
+        bytes on the way.
     """
     raw = np.frombuffer(data, np.uint8)
     if raw.size == 0:
@@ -144,18 +146,35 @@ def rgb_from_compressed(data: bytes | memoryview | npt.NDArray[np.uint8]) -> Rgb
     if bgr is None:
         start = bytes(raw[:4]).hex(' ')
         raise FrameError(f'{raw.size} bytes are no picture that OpenCV reads (start {start})')
+    if _is_jpeg(raw) and _ends_filled_up(bgr):
+        raise FrameError(f'JPEG of {raw.size} bytes is damaged (its last rows are of one colour)')
     if max(bgr.shape[:2]) > MAX_SIDE:
         raise FrameError(f'size {bgr.shape[1]} x {bgr.shape[0]} px, '
                          f'expected 1..{MAX_SIDE} px a side')
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 
+def _is_jpeg(raw: npt.NDArray[np.uint8]) -> bool:
+    return bytes(raw[:2]) == b'\xff\xd8'
+
+
 def _is_truncated_jpeg(raw: npt.NDArray[np.uint8]) -> bool:
-    if raw.size < 4 or raw[0] != 0xFF or raw[1] != 0xD8:
+    if raw.size < 4 or not _is_jpeg(raw):
         return False
     # some cameras pad the file: look for the marker in the last bytes that are not zero
     tail = bytes(raw[-4096:]).rstrip(b'\x00')
     return b'\xff\xd9' not in tail[-64:]
+
+
+def _ends_filled_up(picture: npt.NDArray[np.generic]) -> bool:
+    """Return whether libjpeg ran out of bytes and filled the last row of blocks with one colour.
+
+    Not where the first rows are of one colour, too, as in a drawing or behind a lens cap, nor for
+    black or white, which a camera may well see.
+    """
+    first, last = picture[:_BLOCK], picture[-_BLOCK:]
+    return bool((last == last[-1, -1]).all() and 8 < last[-1, -1].max() < 248
+                and (first != first[0, 0]).any())
 
 
 def _first_line(error: Exception) -> str:

@@ -59,8 +59,9 @@ class CameraSensors:
             depth = self.depths.at(stamp_ns, frame_id)
         except DepthError as error:
             note = str(error)
-        return Sensed(self.calibration, *self.ranges.measured_at(stamp_ns), depth, note, odometry,
-                      stamp_ns)
+        range_m, range_sigma_m = self.ranges.measured_at(stamp_ns)
+        return Sensed(self.calibration, range_m, range_sigma_m, depth, note, odometry, stamp_ns,
+                      self.ranges.heard and math.isnan(range_m))
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class Sensed:
     """What is wrong with it."""
     odometry: OdometryHistory = field(default_factory=OdometryHistory)
     stamp_ns: int = 0
+    range_is_missing: bool = False
+    """The sensor was heard, but not of this moment, or it saw nothing."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class FrameMeasures:
     scale: Scale = field(default_factory=Scale)
     """In the middle of the frame."""
     note: str = ''
-    """What is wrong with calibration or depth."""
+    """What is wrong with calibration, depth, range or odometry."""
     chainage: Chainage = field(default_factory=Chainage)
     """Of the camera."""
     clock_h: float = math.nan
@@ -113,8 +116,12 @@ def measure_frame(segmentation: Segmentation, sensed: Sensed,
             settings.lining.distance_m > 0.0 or math.isfinite(sensed.range_m)
             or sensed.depth is not None):
         notes.append('no camera_info: the distance to the lining is known, millimetres are not')
+    if lining is None and sensed.range_is_missing:
+        notes.append("no valid range within 1 s before the frame's stamp: no scale")
     cracks = measure_cracks(segmentation, lining, settings.measure)
     chainage = settings.mount.chainage(sensed.odometry.at(sensed.stamp_ns, settings.chainage))
+    if math.isnan(chainage.metres) and sensed.odometry.heard:
+        notes.append("no odometry within 0.5 s of the frame's stamp: no chainage")
     return FrameMeasures(
         [_placed(crack, settings.mount, chainage) for crack in cracks],
         Scale() if lining is None else lining.scale, '; '.join(notes), chainage,

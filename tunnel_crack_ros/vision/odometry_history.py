@@ -14,6 +14,7 @@ from tunnel_crack_ros.vision.time_restart import began_again
 AXIS, DISTANCE = 'axis', 'distance'
 CHAINAGE_FROM = (AXIS, DISTANCE)
 _KEPT = 20_000      # messages: some minutes, of which a frame needs two
+_LEAP_M, _FASTEST = 1.0, 20.0     # m, m/s: a longer step is not driven
 _MAX_AGE_NS = 500_000_000   # odometry this far from a frame says nothing of it
 
 
@@ -96,7 +97,8 @@ class OdometryHistory:
         """Start with none."""
         self._lock = threading.Lock()
         self._poses: list[tuple[int, VehiclePose]] = []
-        self._ways: dict[int, float] = {}   # travelled up to a stamp, m
+        # travelled up to a stamp, m, and the variance that leaps of the position left in it, m^2
+        self._ways: dict[int, tuple[float, float]] = {}
 
     def add(self, pose: VehiclePose) -> None:
         """Take a pose; one that is no number, or without a stamp, tells nothing.
@@ -113,13 +115,25 @@ class OdometryHistory:
             if pose.stamp_ns not in self._ways:
                 self._insert(pose)
 
+    @property
+    def heard(self) -> bool:
+        """Return whether any pose came."""
+        with self._lock:
+            return bool(self._poses)
+
     def _insert(self, pose: VehiclePose) -> None:
         place = bisect_right(self._poses, pose.stamp_ns, key=lambda entry: entry[0])
         insort(self._poses, (pose.stamp_ns, pose), key=lambda entry: entry[0])
         for i in range(place, len(self._poses)):    # one, unless it came late
             stamp, later = self._poses[i]
-            self._ways[stamp] = 0.0 if i == 0 else \
-                self._ways[self._poses[i - 1][0]] + _way(self._poses[i - 1][1], later)
+            if i == 0:
+                self._ways[stamp] = 0.0, 0.0
+                continue
+            earlier, before = self._poses[i - 1]
+            travelled, variance = self._ways[earlier]
+            way, doubt = _bridge(before, later) if _leaps(before, later) else \
+                (_way(before, later), 0.0)
+            self._ways[stamp] = travelled + way, variance + doubt
         if len(self._poses) > _KEPT:
             for stamp, _ in self._poses[:-_KEPT // 2]:
                 del self._ways[stamp]
@@ -129,7 +143,8 @@ class OdometryHistory:
         """Return the vehicle's chainage at a stamp.
 
         Between two poses by a straight line; after the last one by its speed, for half a second,
-        with a sigma of half of what was driven since.
+        with a sigma of half of what was driven since. So, too, before a leap: odometry that began
+        anew at its origin.
         """
         with self._lock:
             place = bisect_right(self._poses, stamp_ns, key=lambda entry: entry[0])
@@ -137,19 +152,20 @@ class OdometryHistory:
                 return Chainage()
             before = self._poses[place - 1][1]
             after = self._poses[place][1] if place < len(self._poses) else None
-            first, last = (math.nan if pose is None else self._metres(pose, rules)
-                           for pose in (before, after))
+            if after is not None and _leaps(before, after):
+                after = None
+            (first, spread), (last, last_spread) = (
+                (math.nan, math.nan) if pose is None else self._reckoned(pose, rules)
+                for pose in (before, after))
         seconds = (stamp_ns - before.stamp_ns) / 1e9
-        spread, speed = _variance(before, rules), before.speed
-        if not math.isfinite(speed):
-            speed = 0.0
+        speed = before.speed if math.isfinite(before.speed) else 0.0
         if stamp_ns - before.stamp_ns > _MAX_AGE_NS:
             return Chainage()
         if after is not None and after.stamp_ns - stamp_ns <= _MAX_AGE_NS:
             gap = (after.stamp_ns - before.stamp_ns) / 1e9
             share = seconds / gap
             metres = first + share * (last - first)
-            spread += share * (_variance(after, rules) - spread)
+            spread += share * (last_spread - spread)
             speed, guessed = (last - first) / gap, 0.0
         else:
             turned = 1.0 if rules.source == DISTANCE else _along(before.ahead(), rules)
@@ -158,10 +174,13 @@ class OdometryHistory:
         variance = spread + guessed ** 2 + (speed * rules.stamp_sigma_s) ** 2
         return Chainage(metres, math.sqrt(variance) if variance >= 0.0 else math.nan)
 
-    def _metres(self, pose: VehiclePose, rules: ChainageRules) -> float:
+    def _reckoned(self, pose: VehiclePose, rules: ChainageRules) -> tuple[float, float]:
+        """Return a pose's chainage, m, and its variance, m^2."""
+        variance = _variance(pose, rules)
         if rules.source == DISTANCE:
-            return rules.start_m + self._ways[pose.stamp_ns]
-        return rules.start_m + _along(pose.position[:2], rules)
+            way, doubt = self._ways[pose.stamp_ns]
+            return rules.start_m + way, variance + doubt
+        return rules.start_m + _along(pose.position[:2], rules), variance
 
 
 def _along(flat: Sequence[float], rules: ChainageRules) -> float:
@@ -176,6 +195,25 @@ def _way(before: VehiclePose, after: VehiclePose) -> float:
     forward = [was + now for was, now in zip(before.forward(), after.forward())]
     way = sum((b - a) * f for a, b, f in zip(before.position, after.position, forward))
     return way / max(math.hypot(*forward), 1e-9)
+
+
+def _leaps(before: VehiclePose, after: VehiclePose) -> bool:
+    """Return whether no vehicle drives the step: odometry began anew, or was set elsewhere."""
+    seconds = (after.stamp_ns - before.stamp_ns) / 1e9
+    return math.dist(before.position, after.position) > _LEAP_M + _FASTEST * seconds
+
+
+def _bridge(before: VehiclePose, after: VehiclePose) -> tuple[float, float]:
+    """Return the way between two poses whose positions do not tell it.
+
+    :return: m, and its variance with that of the way up to there, m^2: the covariances to come
+        begin anew.
+    """
+    seconds = (after.stamp_ns - before.stamp_ns) / 1e9
+    speeds = [pose.speed for pose in (before, after) if math.isfinite(pose.speed)]
+    way = seconds * sum(speeds) / len(speeds) if speeds else 0.0
+    sigma = 0.5 * way if speeds else _FASTEST * seconds
+    return way, _variance(before, ChainageRules(DISTANCE)) + sigma ** 2
 
 
 def _variance(pose: VehiclePose, rules: ChainageRules) -> float:

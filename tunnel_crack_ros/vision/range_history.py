@@ -47,6 +47,12 @@ class RangeHistory:
             self._measured[first:after] = [(stamp_ns, distance_m, sigma_m)]
             del self._measured[:-_KEPT]
 
+    @property
+    def heard(self) -> bool:
+        """Return whether any measurement came."""
+        with self._lock:
+            return bool(self._measured) or self._unstamped is not None
+
     def at(self, stamp_ns: int) -> float:
         """Return the last distance measured up to a frame's stamp, m; NaN: none, or too old."""
         return self.measured_at(stamp_ns)[0]
