@@ -144,6 +144,9 @@ def threshold(
         ) -> None:
     """Fit stage 1's threshold to your tunnel, from frames of it that show no crack."""
     with one_line_errors():
+        if out and params and out.exists() and params.exists() and out.samefile(params):
+            raise ValueError(f'{out}: is the file of --params, whose other values would be lost; '
+                             'expected another name for --out')
         from tunnel_crack_ros.inspection.own_threshold import judge, parameter_text, threshold_for
         from tunnel_crack_ros.inspection.parameter_file import read_parameters
         from tunnel_crack_ros.inspection.sources import open_source
@@ -271,9 +274,11 @@ def evaluate(
             judge, outliner = classifier or chosen.classifier, segmenter or chosen.segmenter
             report = score(data, split, source or None, judge, outliner,
                            progress=moving_bar(bars, 'Evaluating'), only=only)
-    for table in report.tables():
-        output.print(table)
-    save_json(json_file, report.to_json_dict())
+    try:        # neither may cost what took minutes
+        save_json(json_file, report.to_json_dict())
+    finally:
+        for table in report.tables():
+            output.print(table)
     if figures is not None:
         with one_line_errors():
             from tunnel_crack_ros.evaluation.draw_evaluation import draw_evaluation

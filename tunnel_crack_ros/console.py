@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 import os
 from pathlib import Path
-import sys
 from typing import Any
 
 from rich.console import Console
@@ -26,8 +25,11 @@ import typer
 from tunnel_crack_ros.json_file import write_json
 
 console = Console(stderr=True, highlight=False)
-# a pipe has no width: do not cut tables there to 80 columns
-output = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+# Wider than any table: a terminal breaks lines that are too long for it, and all that they say can
+# be read and copied. Rich would cut cells, or fold each into a column a few letters wide. What
+# stands in tables are names of files and models, not markup. Without a height, the width does not
+# count where TERM is dumb.
+output = Console(highlight=False, markup=False, emoji=False, width=10_000, height=25)
 
 
 @contextmanager
@@ -72,7 +74,7 @@ def print_table(columns: tuple[str, ...], rows: list[list[str]]) -> None:
 def save_json(path: Path | None, content: Any) -> None:
     """Write a command's numbers where it is asked to.
 
-    Comes after its tables: a path that cannot be written must not cost what took minutes.
+    A path that cannot be written must not cost what took minutes: print the tables in any case.
     """
     if path is not None:
         with one_line_errors():

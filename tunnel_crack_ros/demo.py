@@ -33,6 +33,7 @@ _CAMERAS = ('left', 'right')
 _START_S = 60.0     # for the nodes to load their models
 _QUIET_S = 3.0      # without a result after the last frame: nothing more will come
 _SHEET = (4, 3)     # columns and rows of the contact sheet
+_DRIVE = 'demo_drive'   # written anew where it is another; `simulate` has a folder of its own
 Bar = Callable[[int, int], None]
 
 
@@ -73,7 +74,7 @@ def run_demo(out: Path, frames: int, rate: float, seed: int,
              partial_bar: Callable[[str], Bar]) -> Outcome:
     """Render, replay, record.
 
-    :param out: folder: `simulated/` (bag and truth), `live/` (results), `log/` (of the nodes).
+    :param out: folder: `demo_drive/` (bag and truth), `live/` (results), `log/` (of the nodes).
     :param frames: of each of the two cameras.
     :param rate: times the speed of the drive.
     :param seed: which tunnel and drive.
@@ -82,7 +83,7 @@ def run_demo(out: Path, frames: int, rate: float, seed: int,
     :raises OSError: the folder cannot be written.
     """
     settings = SimulationSettings(seed=seed, frames=frames, cameras=spread_cameras(_CAMERAS))
-    bag = _simulated(settings, out / 'simulated', partial_bar('Rendering'))
+    bag = _simulated(settings, out / _DRIVE, partial_bar('Rendering'))
     live = out / 'live'
     shutil.rmtree(live, ignore_errors=True)
     use_private_domain()
@@ -110,7 +111,7 @@ def run_demo(out: Path, frames: int, rate: float, seed: int,
     _contact_sheet(recorder.records(), live, out / 'contact_sheet.jpg')
     return _against_truth(
         Outcome(out, summary, len(_CAMERAS) * frames, recorder.segmented, seconds),
-        recorder.records(), out / 'simulated' / 'truth' / 'frames.csv')
+        recorder.records(), out / _DRIVE / 'truth' / 'frames.csv')
 
 
 def _ring(settings: SimulationSettings) -> dict[str, object]:

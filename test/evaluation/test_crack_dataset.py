@@ -2,6 +2,7 @@
 """What the data set reader takes, and what it refuses."""
 
 import csv
+import os
 
 import cv2
 import numpy as np
@@ -59,10 +60,20 @@ def test_a_mask_of_another_size_is_refused(folder):
         image.read()
 
 
-def test_a_damaged_picture_is_refused(folder):
-    (folder / 'images' / 'a.jpg').write_bytes(b'not a picture')
-    with pytest.raises(DatasetError, match='cannot be decoded'):
+@pytest.mark.parametrize('content', [b'not a picture', b''])
+def test_a_damaged_picture_is_refused(folder, content):
+    (folder / 'images' / 'a.jpg').write_bytes(content)
+    with pytest.raises(DatasetError, match=f'a.jpg: {len(content)} bytes cannot be decoded'):
         CrackDataset.read(folder).images[0].read_image()
+
+
+def test_pictures_whose_names_are_not_utf_8_are_read(folder):
+    name = os.fsdecode(b'fissur\xe9')
+    (folder / 'images' / 'a.jpg').rename(folder / 'images' / f'{name}.jpg')
+    (folder / 'masks' / 'a.png').rename(folder / 'masks' / f'{name}.png')
+    image, = (image for image in CrackDataset.read(folder).images if image.stem == name)
+    picture, mask = image.read()
+    assert picture.shape == (16, 24, 3) and mask.sum() == 2 * 24
 
 
 def test_a_folder_of_neither_layout_is_refused(tmp_path):

@@ -6,18 +6,22 @@ import json
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from tunnel_crack_ros.cli import app
 from tunnel_crack_ros.evaluation.agreement import Agreement
-from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset, CrackImage
+from tunnel_crack_ros.evaluation.crack_dataset import CrackDataset, CrackImage, DatasetError
 from tunnel_crack_ros.evaluation.evaluate import evaluate
 from tunnel_crack_ros.evaluation.report import EvaluationReport
 from tunnel_crack_ros.evaluation.score_image import (
     DistractorScore,
     ImageScore,
     MaskScore,
+    score_image,
     TileScore,
     VerdictScore,
 )
@@ -129,6 +133,50 @@ def test_tables_fit_a_terminal_and_have_a_row_a_source_and_one_for_all(report):
     assert text.count('plain') == text.count('95 % from') == 2
     assert '…' not in text
     assert all(word in text for word in ('wall', 'all', '0.571', '0.909'))
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """Make a data set whose name looks like markup, with one cracked image and one clean."""
+    root = tmp_path / 'old [' / 'walls] [red]'
+    for kind in ('images', 'masks'):
+        (root / kind).mkdir(parents=True)
+        for stem, value in (('cracked', 255), ('clean', 0)):
+            picture = np.full((64, 64), 128 if kind == 'images' else 0, np.uint8)
+            picture[30:33] = picture[30:33] if kind == 'images' else value
+            cv2.imwrite(str(root / kind / f'{stem}.png'), picture)
+    return root
+
+
+def test_a_name_that_looks_like_markup_is_shown(labelled, tmp_path):
+    file = tmp_path / 'scores.json'
+    result = CliRunner().invoke(app, ['evaluate', '--data', str(labelled), '--only', 'classifier',
+                                      '--json', str(file)])
+    assert result.exit_code == 0, result.output
+    assert 'old [/walls] [red], split all' in ' '.join(result.output.split())
+    assert any(line.startswith(' walls] [red] ') for line in result.output.splitlines())
+    assert json.loads(file.read_text())['data'] == str(labelled)
+
+
+def test_numbers_are_written_though_the_tables_fail_and_the_other_way_round(
+        labelled, tmp_path, monkeypatch):
+    arguments = ['evaluate', '--data', str(labelled), '--only', 'classifier', '--json']
+    result = CliRunner().invoke(app, [*arguments, str(labelled)])     # a folder
+    assert result.exit_code == 1 and '95 % from' in result.output
+    monkeypatch.setattr(EvaluationReport, 'tables', lambda self: 1 / 0)
+    assert CliRunner().invoke(app, [*arguments, str(tmp_path / 's.json')]).exit_code == 1
+    assert json.loads((tmp_path / 's.json').read_text())['classifier']['n'] == 2
+
+
+@pytest.mark.parametrize('stem, has_crack, message', [
+    ('clean', True, 'clean.png: 0 px are marked as crack; expected some, as the label of .* is '
+                    'crack'),
+    ('cracked', False, 'cracked.png: 192 px are marked as crack; expected none, as the label of '
+                       '.* is no_crack')])
+def test_a_label_that_its_mask_contradicts_is_refused(labelled, stem, has_crack, message):
+    image, = (image for image in CrackDataset.read(labelled).images if image.stem == stem)
+    with pytest.raises(DatasetError, match=message):
+        score_image(replace(image, has_crack=has_crack), None, None)
 
 
 @pytest.fixture(scope='module')

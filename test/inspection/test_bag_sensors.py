@@ -23,10 +23,12 @@ class Recorder:
     def __init__(self, writer) -> None:
         self._writer, self._topics = writer, {}
 
+    def advertise(self, topic: str, kind: str) -> None:
+        self._topics[topic] = self._writer.add_connection(topic, kind, typestore=STORE)
+
     def write(self, topic: str, recorded_ms: int, message) -> None:
         if topic not in self._topics:
-            self._topics[topic] = self._writer.add_connection(topic, message.__msgtype__,
-                                                              typestore=STORE)
+            self.advertise(topic, message.__msgtype__)
         self._writer.write(self._topics[topic], recorded_ms * MS,
                            STORE.serialize_cdr(message, message.__msgtype__))
 
@@ -64,9 +66,11 @@ DEPTH = np.full((12, 16), 1500, np.uint16)
 
 @pytest.fixture
 def record(tmp_path):
-    def bag(*messages):
+    def bag(*messages, advertised=()):
         with Writer(tmp_path / 'bag', version=8, storage_plugin=StoragePlugin.MCAP) as writer:
             recorder = Recorder(writer)
+            for topic, kind in advertised:
+                recorder.advertise(topic, kind)
             for topic, recorded_ms, message in messages:
                 recorder.write(topic, recorded_ms, message)
         return tmp_path / 'bag'
@@ -142,6 +146,32 @@ def test_the_same_pictures_recorded_twice_count_once(record):
     assert sorted(frame.camera for frame in source) == ['eye', 'nose']
     only, = open_source(bag, ['/eye/image_raw/compressed'])
     assert only.camera == 'eye'
+
+
+RAW = ('/eye/image_raw', 'sensor_msgs/msg/Image')
+COMPRESSED = ('/eye/image_raw/compressed', 'sensor_msgs/msg/CompressedImage')
+
+
+@pytest.mark.parametrize('raw, compressed, read', [
+    (0, 3, COMPRESSED), (1, 3, COMPRESSED), (2, 2, RAW), (3, 1, RAW), (3, 0, RAW)])
+def test_of_the_same_pictures_the_transport_that_lost_fewest_is_read(
+        record, raw, compressed, read):
+    bag = record(*((RAW[0], 10_000 + n, image(10_000 + n, GREY, 'rgb8')) for n in range(raw)),
+                 *((COMPRESSED[0], 10_000 + n, jpeg(10_000 + n, GREY // 2))
+                   for n in range(compressed)),
+                 ('/nose/image_raw', 10_000, image(10_000, GREY, 'rgb8')),
+                 advertised=[RAW, COMPRESSED])
+    source = open_source(bag)
+    frames = [frame for frame in source if frame.camera == 'eye']
+    assert len(frames) == max(raw, compressed) == len(source) - 1
+    assert {int(frame.rgb[0, 0, 0]) for frame in frames} == {64 if read == COMPRESSED else 128}
+
+
+def test_a_bag_without_any_frame_is_refused(record):
+    bag = record(('/odom', 9_950, pose(9_950, 5.0)), advertised=[RAW])
+    for topics in ([], [RAW[0]]):
+        with pytest.raises(SourceError, match=f'{bag}: no message on {RAW[0]}; expected camera'):
+            open_source(bag, topics)
 
 
 def test_two_cameras_of_one_namespace_keep_apart(record):

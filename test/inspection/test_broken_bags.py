@@ -124,6 +124,17 @@ def test_a_file_that_lost_its_end_later_is_read_though_its_metadata_is_there(lar
     assert values(open_source(large)) == list(range(12))
 
 
+@pytest.mark.parametrize('storage', list(StoragePlugin))
+def test_frames_are_read_though_the_metadata_counts_none(record, storage):
+    folder = record([image(5, 100), image(6, 200)], storage)
+    metadata = folder / 'metadata.yaml'
+    text = metadata.read_text()
+    assert 'message_count: 2' in text
+    metadata.write_text(text.replace('message_count: 2', 'message_count: 0'))
+    source = open_source(folder)
+    assert values(source) == [5, 6] and len(source) == 2
+
+
 def test_an_sqlite_recording_without_metadata_is_read(record):
     folder = record([image(5, 100), image(6, 200)], StoragePlugin.SQLITE3)
     (folder / 'metadata.yaml').unlink()

@@ -102,6 +102,19 @@ def test_the_file_names_the_model_that_was_chosen(recordings, tmp_path):
     assert read_parameters(file).classifier.model == 'densenet169_classifier'
 
 
+def test_the_file_of_the_parameters_is_not_written_over(recordings, tmp_path):
+    params, link = tmp_path / 'own.yaml', tmp_path / 'link.yaml'
+    params.write_text('/**/classifier:\n  ros__parameters:\n    max_blur: 0.7\n')
+    link.symlink_to(params)
+    before = params.read_text()
+    for out in (params, link):
+        result = run.invoke(app, ['threshold', str(recordings / 'clean'), '--false-alarms', '0.2',
+                                  '--params', str(params), '--out', str(out)])
+        assert result.exit_code == 1
+        assert f'error: {out}: is the file of --params' in result.output
+    assert params.read_text() == before
+
+
 def test_too_few_frames_are_one_line_and_no_file(recordings, tmp_path):
     file = tmp_path / 'threshold.yaml'
     result = run.invoke(app, ['threshold', str(recordings / 'clean'), '--out', str(file)])

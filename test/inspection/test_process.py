@@ -181,6 +181,8 @@ def test_the_longest_and_the_widest_are_found_by_mm_where_a_scale_is_known(mm_pe
 class TornOff:
     """A recording that the user stops after its first frame."""
 
+    cameras = ('left',)
+
     def __len__(self):
         return 5
 
@@ -230,6 +232,65 @@ def test_results_of_an_earlier_inspection_go_and_the_users_own_files_stay(record
     assert [path.name for path in (tmp_path / 'overlays').iterdir()] == ['b.jpg']
     said = json.loads((tmp_path / 'cracks.json').read_text())
     assert said['complete'] and said['recording'] == str(recording / 'b.jpg')
+
+
+@pytest.fixture
+def picture():
+    return np.zeros((8, 8), np.uint8)
+
+
+def names(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file())
+
+
+def test_pictures_of_an_inspection_that_was_killed_go_with_the_next(tmp_path, picture):
+    killed = ResultFolder(tmp_path)
+    killed.save_mask('a', picture)
+    killed.save_overlay('a', picture)
+    killed.save_mask('b\n1', picture)
+    (tmp_path / 'masks' / 'c.png').touch()
+    with (tmp_path / '.unfinished').open('a') as journal:
+        journal.write('"c')     # the disk was full
+    ResultFolder(tmp_path)
+    assert names(tmp_path) == ['masks/c.png']
+
+
+def test_a_journal_names_no_file_outside_and_goes_when_the_tables_are_there(tmp_path, picture):
+    (tmp_path / 'mine.png').touch()
+    (tmp_path / '.unfinished').write_text('"../mine"\n')
+    results = ResultFolder(tmp_path)
+    results.save_mask('a', picture)
+    assert names(tmp_path) == ['.unfinished', 'masks/a.png', 'mine.png']
+    results.write_tables([FrameRecord('a', 'left', (1, 2), 'CRACK', 0.9)], {})
+    assert '.unfinished' not in names(tmp_path)
+
+
+def test_pictures_go_with_the_next_inspection_though_the_disk_was_full_for_the_tables(
+        tmp_path, picture, monkeypatch):
+    results = ResultFolder(tmp_path)
+    results.save_mask('a', picture)
+    with monkeypatch.context() as full:
+        full.setattr('tunnel_crack_ros.inspection.result_folder.write_json', no_space)
+        with pytest.raises(OSError, match='No space'):
+            results.write_tables([FrameRecord('a', 'left', (1, 2), 'CRACK', 0.9)], {})
+    ResultFolder(tmp_path)
+    assert names(tmp_path) == []
+
+
+def no_space(*_):
+    raise OSError(28, 'No space left on device')
+
+
+def test_a_camera_without_settings_is_named_before_earlier_results_go(recording, tmp_path):
+    (tmp_path / 'cracks.json').write_text('{"frames": []}')
+    params = tmp_path / 'two.yaml'
+    params.write_text('/**/segmenter:\n  ros__parameters:\n    cameras: [left, right]\n'
+                      '    axis_angle: [0.0, 0.1]\n')
+    result = run.invoke(app, ['process', str(recording / 'dark.png'), '--out', str(tmp_path),
+                              '--params', str(params)])
+    assert result.exit_code == 1
+    assert f"camera '{recording.name}' is not among the parameter 'cameras'" in result.output
+    assert names(tmp_path) == ['cracks.json', 'two.yaml']
 
 
 def test_a_distance_without_calibration_is_a_warning(recording, tmp_path):

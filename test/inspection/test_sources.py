@@ -44,6 +44,17 @@ def test_images_come_by_name_and_an_unreadable_one_is_reported(tmp_path):
     assert frames[2].rgb is None and 'truncated' in frames[2].error
 
 
+def test_a_folder_of_links_is_a_camera_of_its_own_name(tmp_path, monkeypatch):
+    for folder in ('raw', 'left'):
+        (tmp_path / folder).mkdir()
+    cv2.imwrite(str(tmp_path / 'raw' / '1.png'), grey(20))
+    (tmp_path / 'left' / 'a.png').symlink_to(tmp_path / 'raw' / '1.png')
+    monkeypatch.chdir(tmp_path / 'left')
+    for path in (tmp_path / 'left', Path('.'), Path('a.png')):
+        source = open_source(path)
+        assert [frame.camera for frame in source] == list(source.cameras) == ['left']
+
+
 def test_two_images_of_one_stem_keep_apart(tmp_path):
     for ending in ('jpg', 'png'):
         cv2.imwrite(str(tmp_path / f'a.{ending}'), grey(10))
@@ -56,9 +67,19 @@ def test_a_video_gives_its_frames_with_their_time(tmp_path):
     for value in (50, 100, 150):
         writer.write(grey(value, (64, 48)))
     writer.release()
-    frames = list(open_source(path))
+    source = open_source(path)
+    frames = list(source)
+    assert {frame.camera for frame in frames} == set(source.cameras) == {'drive'}
     assert [frame.stamp for frame in frames] == [(0, 0), (0, 100_000_000), (0, 200_000_000)]
     assert [round(float(frame.rgb.mean()), -1) for frame in frames] == [50, 100, 150]
+
+
+def test_a_video_without_frames_is_refused(tmp_path):
+    path = tmp_path / 'empty.avi'
+    cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'MJPG'), 10.0, (64, 48)).release()
+    assert path.stat().st_size > 0
+    with pytest.raises(SourceError, match='cannot read this video'):
+        open_source(path)
 
 
 def test_a_video_whose_name_has_a_colon_is_no_protocol(tmp_path, monkeypatch):
@@ -95,7 +116,9 @@ def test_a_folder_of_many_images_is_named_at_once(tmp_path):
 def test_a_bag_gives_every_cameras_frames_with_their_optics(tmp_path, transport):
     settings = SimulationSettings(**{**SETTINGS.__dict__, 'transport': transport})
     made = simulate(settings, tmp_path / 'drive')
-    frames = list(open_source(made.bag))
+    source = open_source(made.bag)
+    frames = list(source)
+    assert source.cameras == ['left', 'right']
     truth = {(f.camera, f.stamp_ns): f for f in render_frames(settings)}
     assert len(frames) == len(truth) == 6
     for frame in frames:

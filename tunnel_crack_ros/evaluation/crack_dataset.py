@@ -219,9 +219,11 @@ def _pictures(folder: Path) -> list[Path]:
 def _read(path: Path, flags: int) -> npt.NDArray[np.uint8]:
     if not path.is_file():
         raise DatasetError(f'{path}: no such file; the index names it')
-    picture = cv2.imread(str(path), flags)
+    # OpenCV's own reading ends the process where a name is not UTF-8
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    picture = cv2.imdecode(data, flags) if data.size else None
     if picture is None:
-        raise DatasetError(f'{path}: cannot be decoded as a picture')
+        raise DatasetError(f'{path}: {data.size} bytes cannot be decoded as a picture')
     return picture  # type: ignore[return-value]
 
 

@@ -19,7 +19,7 @@ from tunnel_crack_ros.evaluation.agreement import (
     tolerant_agreement,
     widened,
 )
-from tunnel_crack_ros.evaluation.crack_dataset import CrackImage
+from tunnel_crack_ros.evaluation.crack_dataset import CrackImage, DatasetError
 from tunnel_crack_ros.evaluation.tiles import cut_tiles
 from tunnel_crack_ros.vision import CrackClassifier, CrackSegmenter, RgbFrame
 
@@ -78,10 +78,16 @@ def score_image(image: CrackImage, classifier: CrackClassifier | None,
     """Run the stages on one image, the second whatever the first says.
 
     :param classifier: without quality gate, so that every image gets a probability.
-    :raises DatasetError: the image or a mask of it cannot be read.
+    :raises DatasetError: the image or a mask of it cannot be read, or label and mask contradict
+        each other.
     :raises ModelError: an engine failed.
     """
     frame, label = image.read()
+    if label.any() != image.has_crack:
+        said, expected = ('crack', 'some') if image.has_crack else ('no_crack', 'none')
+        raise DatasetError(f'{image.mask_path}: {count_px(label)} px are marked as crack; '
+                           f'expected {expected}, as the label of {image.source} {image.stem} '
+                           f'is {said}')
     frame = np.ascontiguousarray(frame)
     return ImageScore(image,
                       None if classifier is None else _score_verdict(frame, label, classifier),

@@ -87,9 +87,12 @@ def process(source: FrameSource, out: Path, inspector: Inspector,
     :param out: folder for the results; an earlier inspection's there are removed.
     :param progress: called after every frame.
     :param recording: its path, for the JSON.
+    :raises LookupError: the inspector knows no settings of one of the cameras.
     :raises ModelError: the engine failed.
     :raises OSError: a result cannot be written.
     """
+    for camera in source.cameras:   # before what lies in the folder is removed
+        inspector.settings.of_camera(camera, inspector.cameras)
     results = ResultFolder(out)
     records: list[FrameRecord] = []
     flagged, complete = 0, False

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 import csv
 from dataclasses import dataclass, field
 import json
@@ -21,6 +22,7 @@ from tunnel_crack_ros.vision.frame_measures import FrameMeasures
 from tunnel_crack_ros.vision.picture_file import write_picture
 
 _TABLES = ('frames.csv', 'cracks.csv', 'cracks.json', 'cracks.geojson')
+_JOURNAL = '.unfinished'    # a line for every frame with pictures, until the tables name them
 FRAME_COLUMNS = ('frame', 'camera', 'stamp', 'verdict', 'crack_probability', 'reason', 'cracks',
                  'chainage_m', 'chainage_sigma_m', 'clock_h')
 _MEASURES = (
@@ -94,10 +96,11 @@ class ResultFolder:
         :raises OSError: it cannot be made.
         """
         self.folder = folder
-        for name in _earlier_frames(folder / 'cracks.json'):
+        self._journal, self._noted = folder / _JOURNAL, set[str]()
+        for name in _earlier_frames(folder / 'cracks.json') + _noted_frames(self._journal):
             self._mask(name).unlink(missing_ok=True)
             self._overlay(name).unlink(missing_ok=True)
-        for name in _TABLES:
+        for name in (*_TABLES, _JOURNAL):
             (folder / name).unlink(missing_ok=True)
         for name in ('masks', 'overlays'):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -110,11 +113,20 @@ class ResultFolder:
 
     def save_mask(self, name: str, mask: npt.NDArray[np.uint8]) -> None:
         """Save a mask (H x W, 0 or 255) as `masks/<name>.png`."""
+        self._note(name)
         write_picture(self._mask(name), mask)
 
     def save_overlay(self, name: str, overlay: RgbFrame) -> None:
         """Save an overlay (RGB) as `overlays/<name>.jpg`."""
+        self._note(name)
         write_picture(self._overlay(name), overlay)
+
+    def _note(self, name: str) -> None:
+        """Write down whose pictures come, as one that is killed writes no tables to say it."""
+        if name not in self._noted:
+            with self._journal.open('a', encoding='utf-8') as file:
+                file.write(json.dumps(name) + '\n')
+            self._noted.add(name)
 
     def write_tables(self, records: Sequence[FrameRecord], about: dict[str, Any]) -> Summary:
         """Write the tables and the JSON, in order of camera and stamp.
@@ -137,6 +149,7 @@ class ResultFolder:
         content = {**about, 'summary': _summary_values(summary),
                    'frames': [_frame_values(record) for record in records]}
         write_json(self.folder / 'cracks.json', content)
+        self._journal.unlink(missing_ok=True)
         return summary
 
 
@@ -147,6 +160,14 @@ def _earlier_frames(table: Path) -> list[str]:
         return [name for name in names if Path(name).name == name]
     except (OSError, ValueError, LookupError, TypeError):
         return []
+
+
+def _noted_frames(journal: Path) -> list[str]:
+    """Return the names of the frames of an earlier inspection that did not get to its tables."""
+    names: list[str] = []
+    with suppress(OSError, ValueError):     # the last line may be torn, before its pictures
+        names += (str(json.loads(line)) for line in journal.read_text('utf-8').splitlines())
+    return [name for name in names if Path(name).name == name]
 
 
 def summarise(records: Sequence[FrameRecord]) -> Summary:

@@ -54,6 +54,7 @@ class BagFrames:
         self._paths = _paths(bag)
         with _reading(bag, self._paths) as reader:
             self._topics = find_topics(bag, reader, wanted)
+        self.cameras = sorted(set(self._topics.images.values()))
 
     def __len__(self) -> int:
         """Return the number of frames."""

@@ -70,7 +70,7 @@ def find_topics(bag: Path, reader: AnyReader, wanted: Wanted) -> BagTopics:
 
     :param bag: for the errors.
     :param reader: of the bag, open.
-    :raises SourceError: the bag has no frames, or no topic that is wanted.
+    :raises SourceError: the bag has no frames, or no topic that is wanted, or is broken.
     """
     images = [c for c in reader.connections if c.msgtype in (RAW, COMPRESSED)]
     if wanted.images:
@@ -82,12 +82,16 @@ def find_topics(bag: Path, reader: AnyReader, wanted: Wanted) -> BagTopics:
     else:
         chosen = [c for c in images if not set(c.topic.split('/')) & set(_NOT_CAMERAS)
                   and not _shows_depth(bag, reader, c)]
-        raw = {c.topic for c in chosen if c.msgtype == RAW}
-        # `ros2 bag record -a` keeps the same pictures twice
-        chosen = [c for c in chosen if c.msgtype == RAW or _uncompressed(c.topic) not in raw]
+    chosen = [_counted(bag, reader, c) for c in chosen]
+    if not wanted.images:
+        chosen = _fuller(chosen)
     if not chosen:
         raise SourceError(f'{bag}: no topic of type {RAW} or {COMPRESSED} with camera frames')
-    cameras = cameras_of(sorted({c.topic for c in chosen}))
+    topics = sorted({c.topic for c in chosen})
+    frames = sum(c.msgcount for c in chosen)
+    if not frames:
+        raise SourceError(f"{bag}: no message on {', '.join(topics)}; expected camera frames")
+    cameras = cameras_of(topics)
     names = sorted(set(cameras.values()))
     others = sorted({c.topic for c in images if c.msgtype == RAW} - {c.topic for c in chosen})
     ranges = sorted({c.topic for c in reader.connections if c.msgtype == _RANGE})
@@ -95,7 +99,7 @@ def find_topics(bag: Path, reader: AnyReader, wanted: Wanted) -> BagTopics:
     for topic, camera in cameras.items():
         below.setdefault(_namespace(topic), []).append(camera)
     return BagTopics(
-        cameras, sum(c.msgcount for c in chosen),
+        cameras, frames,
         {c.topic: below[_namespace(c.topic)] for c in reader.connections
          if c.msgtype == CALIBRATION and _namespace(c.topic) in below},
         _odometry_topic(bag, sorted({c.topic for c in reader.connections
@@ -116,6 +120,28 @@ def cameras_of(topics: Sequence[str]) -> dict[str, str]:
     shared = Counter(_namespace(topic) for topic in topics)
     return {topic: name if shared[_namespace(topic)] > 1 else _namespace(topic) or name
             for topic, name in plain.items()}
+
+
+def _counted(bag: Path, reader: AnyReader, connection: Connection) -> Connection:
+    """Count a topic's messages where the bag says 0, as it may of one that never ended."""
+    if connection.msgcount:
+        return connection
+    return connection._replace(msgcount=sum(1 for _ in read_messages(bag, reader, [connection])))
+
+
+def _fuller(images: Sequence[Connection]) -> list[Connection]:
+    """Keep of a camera's raw and compressed topic the one with more messages; of equal ones, raw.
+
+    `ros2 bag record -a` takes the same pictures twice, but may drop many of the large raw ones.
+    """
+    counts: Counter[tuple[str, str]] = Counter()
+    for c in images:
+        counts[_uncompressed(c.topic), c.msgtype] += c.msgcount
+
+    def is_fuller(c: Connection) -> bool:
+        topic = _uncompressed(c.topic)
+        return (counts[topic, COMPRESSED] > counts[topic, RAW]) == (c.msgtype == COMPRESSED)
+    return [c for c in images if is_fuller(c)]
 
 
 def _uncompressed(topic: str) -> str:

@@ -36,6 +36,10 @@ class ImageFrames:
     def __init__(self, images: Sequence[Path]) -> None:
         """Take images in this order."""
         self._images = list(images)
+        # of the folder that a link lies in, wherever it leads
+        self._camera_of = {folder: as_text(folder.resolve().name) or 'camera'
+                           for folder in {path.parent for path in images}}
+        self.cameras = sorted(self._camera_of.values())
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -44,7 +48,7 @@ class ImageFrames:
     def __iter__(self) -> Iterator[RecordedFrame]:
         """Read the images, one at a time."""
         for path, name in zip(self._images, _names(self._images)):
-            camera = as_text(path.resolve().parent.name) or 'camera'
+            camera = self._camera_of[path.parent]
             try:
                 yield RecordedFrame(name, camera, (0, 0), rgb_from_compressed(path.read_bytes()))
             except (FrameError, OSError) as error:

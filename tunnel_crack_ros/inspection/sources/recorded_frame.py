@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 import os
 from typing import Protocol
@@ -56,7 +56,11 @@ class UniqueNames:
 
 
 class FrameSource(Protocol):
-    """A recording: how many frames it has, and the frames in order."""
+    """A recording: its cameras, how many frames it has, and the frames in order."""
+
+    @property
+    def cameras(self) -> Sequence[str]:
+        """Return the names of the cameras that frames may be of."""
 
     def __len__(self) -> int:
         """Return the number of frames (a video's is what its header says)."""

@@ -23,12 +23,13 @@ class VideoFrames:
         """
         self._path = path
         self._name = path.stem
+        self.cameras = [self._name]
         if as_text(str(path)) != str(path):
             raise SourceError(f'{as_text(str(path))}: the name is not UTF-8, which OpenCV needs; '
                               'rename it')
         video = _opened(path)
         try:
-            if not video.isOpened():
+            if not video.isOpened() or not video.grab():     # or it has no frame
                 raise SourceError(f'{path}: OpenCV cannot read this video')
             self._count = max(0, int(video.get(cv2.CAP_PROP_FRAME_COUNT)))
             self._rate = video.get(cv2.CAP_PROP_FPS) or 25.0
