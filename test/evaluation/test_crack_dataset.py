@@ -143,6 +143,28 @@ def test_a_mask_of_other_values_is_no_clean_one(folder, marked):
         CrackDataset.read(folder)
 
 
+@pytest.mark.parametrize('marked', [1, 255, 32_767])
+def test_a_mask_of_16_bits_counts_to_65535(folder, marked):
+    """Read as 8 bits it showed no crack, and the photograph was taught as a clean one."""
+    mask = np.zeros((16, 24), np.uint16)
+    mask[4:6] = marked
+    cv2.imwrite(str(folder / 'masks' / 'a.png'), mask)
+    with pytest.raises(DatasetError, match=f'up to {marked}; expected 0 .* and 65535 where one'):
+        CrackDataset.read(folder)
+    cv2.imwrite(str(folder / 'masks' / 'a.png'), np.where(mask > 0, np.uint16(65_535), mask))
+    first = CrackDataset.read(folder).images[0]
+    assert first.stem == 'a' and first.read()[1].sum() == 2 * 24
+
+
+def test_a_mask_that_is_seen_through_is_refused(folder):
+    """Its colours say one thing, and what is seen of them another."""
+    mask = np.full((16, 24, 4), 255, np.uint8)
+    mask[:, :, 3] = 0
+    cv2.imwrite(str(folder / 'masks' / 'a.png'), mask)
+    with pytest.raises(DatasetError, match='a.png: mask has transparent pixels'):
+        CrackDataset.read(folder)
+
+
 def test_a_coloured_mask_counts_and_the_noise_of_a_black_jpeg_does_not(folder):
     red = np.zeros((16, 24, 3), np.uint8)
     red[4:6] = (0, 0, 128)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Samples are balanced, labelled by what they show, and the same for the same seed."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -111,6 +113,21 @@ def test_simulated_frames_keep_away_from_the_seeds_of_tests(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob('*.png')} == written
     for frame in frames:
         assert frame.read()[1].any() == frame.has_crack
+
+
+def test_frames_that_could_not_be_written_are_rendered_the_next_time(tmp_path, monkeypatch):
+    """A disk that was full left a mask without its picture, and no later run mended it."""
+    full = 'No space left on device'
+
+    def refuse(self, data):
+        self.touch()
+        raise OSError(full)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, 'write_bytes', refuse)
+        with pytest.raises(OSError, match=full):
+            simulated_images(tmp_path, 2)
+    assert all(frame.read()[1].any() == frame.has_crack for frame in simulated_images(tmp_path, 2))
 
 
 def test_contrast_tells_visible_cracks_from_invisible_ones():

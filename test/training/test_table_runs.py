@@ -9,7 +9,13 @@ import torch
 from tunnel_crack_ros.training.checkpoint import read_checkpoint
 from tunnel_crack_ros.training.recipes import Recipe
 from tunnel_crack_ros.training.samples import SampleMix
-from tunnel_crack_ros.training.table_runs import finished_scores, Line, run_lines, Watch
+from tunnel_crack_ros.training.table_runs import (
+    finished_scores,
+    Line,
+    run_lines,
+    start_sentence,
+    Watch,
+)
 
 pytestmark = pytest.mark.training
 
@@ -37,6 +43,15 @@ def nothing():
 
 def last_weights(out):
     return read_checkpoint(out / LINE.name / f'{MODEL}.last.pt')['run']['network']
+
+
+@pytest.mark.parametrize(('model', 'pretrained', 'start'), [
+    ('efficientnet_lite0_classifier', True, 'ImageNet'),
+    ('efficientnet_lite0_classifier', False, 'random'),
+    ('densenet169_classifier', True, 'random')])
+def test_a_table_claims_no_weights_that_nobody_has(model, pretrained, start):
+    line = replace(LINE, model=model, pretrained=pretrained)
+    assert start_sentence(line) == f'all from {start} weights'
 
 
 def test_a_stopped_table_goes_on_where_it_stopped(drawn_cracks, tmp_path):

@@ -228,13 +228,19 @@ def _read(path: Path, flags: int) -> npt.NDArray[np.uint8]:
 
 
 def _read_mask(path: Path) -> npt.NDArray[np.bool_]:
-    # coloured masks, too: a red pixel is no dark grey one
-    values = _read(path, cv2.IMREAD_COLOR).max(axis=2)
+    values = _read(path, cv2.IMREAD_UNCHANGED)
+    top = int(np.iinfo(values.dtype).max)   # 65535 of 16 bits
+    if values.ndim == 3:
+        if values.shape[2] == 4 and values[:, :, 3].min() < top:
+            raise DatasetError(f'{path}: mask has transparent pixels, expected an opaque picture')
+        # coloured masks, too: a red pixel is no dark grey one
+        values = values[:, :, :3].max(axis=2)
     # JPEG makes such values of black
-    if 0 < (largest := int(values.max())) <= 127 and path.suffix.lower() not in ('.jpg', '.jpeg'):
+    largest = int(values.max())
+    if 0 < largest <= top // 2 and path.suffix.lower() not in ('.jpg', '.jpeg'):
         raise DatasetError(f'{path}: mask has values up to {largest}; expected 0 where no crack '
-                           'is and 255 where one is')
-    return values > 127
+                           f'is and {top} where one is')
+    return np.asarray(values > top // 2)
 
 
 def _size(picture: npt.NDArray[np.generic]) -> str:

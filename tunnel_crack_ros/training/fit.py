@@ -127,11 +127,12 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
         'seed': seed, 'start': start_from.name if start_from is not None else '',
         'teacher': taught_by.identity if taught_by is not None else '',
         'images': count_sources(training),
+        'mined': [[alarm.image.source, alarm.image.stem, alarm.x, alarm.y] for alarm in mined],
         # how often one looks changes nothing of what is learned
         'recipe': _plain(replace(recipe, validate_every=1))}
     if resume:
         state = read_checkpoint(last, model)
-        if others := differences(state.get('made_of', {}), made_of):
+        if others := differences({'mined': [], **state.get('made_of', {})}, made_of):
             raise ValueError(f'{last}: was trained with another {others}; expected the same for '
                              'a run that goes on, or another --out')
         run.load_state_dict(state['run'])
@@ -159,8 +160,9 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
         if validation is not None:
             score = (validation.score if recipe.best_by == 'score'
                      else -run.mean_loss(validating))
-        is_best = score > best_score
-        if validation is not None and is_best:
+        # of equal ones the longest trained: a small folder's are all 1, or still 0
+        is_best = validation is not None and score >= best_score
+        if is_best and validation is not None:
             best_score = score
             write_checkpoint({
                 'model': model, 'network': run.average.module.state_dict(),

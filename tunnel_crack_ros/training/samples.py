@@ -33,6 +33,8 @@ from tunnel_crack_ros.vision.resize import resized
 _TRIES = 12             # crops looked at before another photograph is taken
 _MIN_CROP = 128         # px; smaller crops show texture, no scene
 _MIN_EXTENT = 0.15      # a crop shows a crack when that spans this share of its side
+_KEPT_BYTES = 4 << 30   # of decoded photographs: 1300 of 1 megapixel, 100 of 12
+_kept: dict[tuple[CrackImage, bool], tuple[Picture, Label]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,14 +313,17 @@ def _around(point: tuple[int, int], side: int, label: Label,
     return slice(top, top + side), slice(left, left + side)
 
 
-@lru_cache(maxsize=4096)
 def _labelled(image: CrackImage, thin: bool) -> tuple[Picture, Label]:
     # kept in memory: decoding and thinning would cost a third of a training step each time
+    if (image, thin) in _kept:
+        return _kept[image, thin]
     picture, mask = image.read()
     picture = np.ascontiguousarray(picture)
     label = thin_label(picture, mask) if thin else mask.astype(np.uint8)
     picture.setflags(write=False)
     label.setflags(write=False)
+    if sum(each.nbytes + its.nbytes for each, its in _kept.values()) < _KEPT_BYTES:
+        _kept[image, thin] = picture, label
     return picture, label
 
 

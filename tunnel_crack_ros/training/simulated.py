@@ -15,6 +15,7 @@ import numpy as np
 from tunnel_crack_ros.evaluation.crack_dataset import CrackImage
 from tunnel_crack_ros.simulation import render_single
 from tunnel_crack_ros.training.augment import Mask, Picture
+from tunnel_crack_ros.vision.picture_file import write_picture
 
 FIRST_SEED = 100_000    # seeds below are for tests and demonstrations: never train on them
 SOURCE = 'simulated'
@@ -64,6 +65,6 @@ def _rendered(folder: Path, seed: int) -> CrackImage:
     if not mask_path.is_file():       # written last: there when the picture is complete
         frame = render_single(seed, cracked=image.has_crack)
         # render_single has compressed the frame already: PNG adds no second loss
-        cv2.imwrite(str(image.image_path), frame.rgb[:, :, ::-1])
-        cv2.imwrite(str(mask_path), frame.mask)
+        write_picture(image.image_path, frame.rgb)
+        write_picture(folder / mask_path.name, frame.mask).replace(mask_path)
     return image

