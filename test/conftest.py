@@ -11,7 +11,6 @@ import random
 import shutil
 import sys
 import tempfile
-from typing import Any
 
 import numpy as np
 import pytest
@@ -47,24 +46,6 @@ def reads_the_old_name() -> bool:
         return int(metadata.version('ros-rclpy').split('.')[0]) < 9
     except metadata.PackageNotFoundError:
         return os.environ.get('ROS_DISTRO') in (None, 'humble', 'iron', 'jazzy')
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give each worker (`pytest -n 2`) whole files, and one of them all that start real nodes.
-
-    Files stay whole for what their tests share. Tests of nodes mostly wait, and do so in seconds:
-    beside others that compute they lose nothing, beside each other they would.
-    """
-    from xdist.scheduler import LoadScopeScheduling
-
-    class WholeFiles(LoadScopeScheduling):
-
-        def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition('::')[0]
-            return 'nodes' if {'nodes', 'launch'} & set(file.split('/')) else file
-
-    return WholeFiles(config, log)
 
 
 def share_cores() -> None:

@@ -228,16 +228,22 @@ def test_a_goal_that_does_not_fit_is_answered_with_the_reason(
     assert not result.success and reason in result.message
 
 
-def test_every_nth_flagged_frame_is_explained(bench, start, stamped, cracked):
-    node = start('explainer', every_nth=2, deadline_s=0.0, queue_depth=10)
+def explain_of(count, bench, node, stamped, cracked):
+    """Send so many frames at once; return them, and the maps that come of them."""
     raw = bench.collect(Image, node.topic('camera/heatmap/raw'))
     frames = bench.publisher(Image, node.topic('camera/flagged'))
     bench.wait_matched(frames)
     bench.wait_for(lambda: bench.node.count_publishers(node.topic('camera/heatmap/raw')),
                    'no publisher')
-    sent = [stamped.raw(cracked) for _ in range(4)]
+    sent = [stamped.raw(cracked) for _ in range(count)]
     for message in sent:
         frames.publish(message)
+    return sent, raw
+
+
+def test_every_nth_flagged_frame_is_explained(bench, start, stamped, cracked):
+    node = start('explainer', every_nth=2, deadline_s=0.0, queue_depth=10)
+    sent, raw = explain_of(4, bench, node, stamped, cracked)
     node.counted(done=4)
     assert [m.header for m in raw.wait(2)] == [sent[1].header, sent[3].header]
 
@@ -245,14 +251,7 @@ def test_every_nth_flagged_frame_is_explained(bench, start, stamped, cracked):
 def test_frames_that_come_while_one_is_explained_count_for_whose_turn_it_is(
         bench, start, stamped, cracked):
     node = start('explainer', every_nth=3, deadline_s=0.0, queue_depth=2)
-    raw = bench.collect(Image, node.topic('camera/heatmap/raw'))
-    frames = bench.publisher(Image, node.topic('camera/flagged'))
-    bench.wait_matched(frames)
-    bench.wait_for(lambda: bench.node.count_publishers(node.topic('camera/heatmap/raw')),
-                   'no publisher')
-    sent = [stamped.raw(cracked) for _ in range(8)]
-    for message in sent:
-        frames.publish(message)
+    sent, raw = explain_of(8, bench, node, stamped, cracked)
     node.counted(frames_in=8, waiting=0)
     node.counted(done=8, dropped=0)
     assert [m.header for m in raw.wait(2)] == [sent[2].header, sent[5].header]

@@ -3,104 +3,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from pathlib import Path
-import time
 
 import cv2
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper, TensorProto
 import onnxruntime
 import pytest
+from two_layer_network import CHANNELS, write_network
 
-from tunnel_crack_ros.vision import Crack, CrackSegmenter, measure_cracks, Model, ModelError
-from tunnel_crack_ros.vision.explain.estimate import Estimate
+from tunnel_crack_ros.vision import Model, ModelError
 from tunnel_crack_ros.vision.explain.graph_outputs import with_outputs
 from tunnel_crack_ros.vision.explain.heat_map import draw_heat_map
 from tunnel_crack_ros.vision.explain.layer import Layer
 from tunnel_crack_ros.vision.explain.passes import Passes
 from tunnel_crack_ros.vision.explain.ranks import rank_correlation
-from tunnel_crack_ros.vision.explain.region import region_of_crack
 from tunnel_crack_ros.vision.model_card import ModelCard
 from tunnel_crack_ros.vision.model_folder import CLASSIFIER, find_card, SEGMENTER
 from tunnel_crack_ros.vision.score_cam import ScoreCam
-
-CHANNELS = {'early': 12, 'deep': 40}
-
-
-def write_network(folder, task='segmenter', dead=False) -> str:
-    """Write a small convolutional network with two layers to look at.
-
-    :param dead: the deep layer's first channel is constant.
-    """
-    rng = np.random.default_rng(5)
-    early, deep = CHANNELS['early'], CHANNELS['deep']
-    values = {
-        'scale': np.float32(1 / 128), 'shift': np.float32(127),
-        'w1': rng.normal(0, 0.4, (early, 3, 3, 3)), 'b1': rng.normal(0, 0.2, early),
-        'w2': rng.normal(0, 0.25, (deep, early, 3, 3)), 'b2': rng.normal(0, 0.2, deep),
-        'w3': rng.normal(0, 0.3, (1 if task == 'segmenter' else 2, deep, 1, 1))}
-    if dead:
-        values['w2'][0], values['b2'][0] = 0.0, 0.7
-    node = helper.make_node
-    nodes = [
-        node('Transpose', ['image'], ['t'], perm=[0, 3, 1, 2]),
-        node('Cast', ['t'], ['f'], to=TensorProto.FLOAT),
-        node('Sub', ['f', 'shift'], ['c']), node('Mul', ['c', 'scale'], ['x']),
-        node('Conv', ['x', 'w1', 'b1'], ['a1'], strides=[2, 2], pads=[1, 1, 1, 1]),
-        node('Relu', ['a1'], ['early_out']),
-        node('Conv', ['early_out', 'w2', 'b2'], ['deep_out'], strides=[2, 2], pads=[1, 1, 1, 1]),
-        node('Relu', ['deep_out'], ['r']), node('Conv', ['r', 'w3'], ['small'])]
-    if task == 'segmenter':
-        values['scales'] = np.array([1, 1, 4, 4], np.float32)
-        values['axis'] = np.array([1], np.int64)
-        nodes += [node('Resize', ['small', '', 'scales'], ['large'], mode='linear'),
-                  node('Squeeze', ['large', 'axis'], ['logit']),
-                  node('Sigmoid', ['logit'], ['confidence'])]
-        output, shape = 'confidence', ['N', 'H', 'W']
-    else:
-        nodes += [node('GlobalAveragePool', ['small'], ['mean']), node('Flatten', ['mean'], ['l']),
-                  node('Softmax', ['l'], ['probabilities'], axis=1)]
-        output, shape = 'probabilities', ['N', 2]
-    tensors = [numpy_helper.from_array(
-        np.asarray(v, None if np.asarray(v).dtype == np.int64 else np.float32), k)
-        for k, v in values.items()]
-    graph = helper.make_graph(
-        nodes, 'net', [helper.make_tensor_value_info('image', TensorProto.UINT8,
-                                                     ['N', 'H', 'W', 3])],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)], tensors)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
-    onnx.checker.check_model(model, full_check=True)
-    name = f"{task}{'_dead' if dead else ''}"
-    file = folder / f'{name}.onnx'
-    onnx.save(model, file)
-    ModelCard(name=name, file=file.name, sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
-              task=task, architecture='toy', classes=['background', 'crack'],
-              input_size=(96, 64), threshold=0.5, precision='fp32', version='0.1.0',
-              taps={'early': 'early_out', 'deep': 'deep_out', 'again': 'deep_out'},
-              ).write(file.with_suffix('.yaml'))
-    return str(file)
-
-
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp('networks')
-
-
-@pytest.fixture(scope='module')
-def segmenter(folder) -> Model:
-    return Model.load(write_network(folder), with_taps=True)
-
-
-@pytest.fixture(scope='module')
-def frame() -> np.ndarray:
-    """Return 64 x 96 px of smooth colours with a dark line."""
-    noise = np.random.default_rng(2).uniform(60, 220, (8, 12, 3)).astype(np.float32)
-    frame = cv2.resize(noise, (96, 64), interpolation=cv2.INTER_CUBIC).clip(0, 255)
-    cv2.line(frame, (5, 10), (80, 55), (15, 15, 15), 3)
-    return frame.astype(np.uint8)
 
 
 def reference(path: str | Path, frame: np.ndarray, layer: str, baseline: np.ndarray,
@@ -283,48 +204,6 @@ def test_maps_have_the_frames_size_whatever_it_is(segmenter):
         assert draw_heat_map(frame, heat.values).shape == (*size, 3)
 
 
-def test_the_region_chooses_what_is_explained(segmenter, frame):
-    cam = ScoreCam(segmenter)
-    left = np.zeros((64, 96), bool)
-    left[10:50, 4:30] = True
-    by_mask, by_box, all_of_it = (
-        cam.explain(frame, ['deep'], method='exact', region=region)
-        for region in (left, (4, 10, 26, 40), None))
-    confidence = segmenter.run(frame[np.newaxis])[0]
-    assert by_mask.score == pytest.approx(confidence[left].mean(), abs=1e-5)
-    assert by_box.score == pytest.approx(by_mask.score)
-    assert (by_box.heat_maps[0].values == by_mask.heat_maps[0].values).all()
-    assert all_of_it.score == pytest.approx(confidence[confidence >= 0.5].mean(), abs=1e-5)
-
-
-def test_where_nothing_is_predicted_the_nearest_to_it_is_explained(segmenter, frame):
-    confidence = segmenter.run(frame[np.newaxis])[0]
-    found = ScoreCam(segmenter).explain(frame, ['deep'], threshold=1.1)
-    nearest = confidence >= 0.5 * confidence.max()
-    assert 0 < nearest.sum() < nearest.size
-    assert found.score == pytest.approx(confidence[nearest].mean(), abs=1e-5)
-
-
-@pytest.mark.parametrize('region', [(200, 0, 5, 5), np.ones((3, 3), bool),
-                                    np.zeros((64, 96), bool)])
-def test_a_region_that_does_not_fit_is_refused(segmenter, frame, region):
-    with pytest.raises(ValueError, match=r'outside the frame|expected some px'):
-        ScoreCam(segmenter).explain(frame, ['deep'], region=region)
-
-
-def test_one_crack_of_a_mask_is_a_region():
-    confidence = np.zeros((80, 120), np.float32)
-    cv2.line(confidence, (10, 20), (100, 20), 1.0, 3)
-    cv2.line(confidence, (10, 60), (60, 60), 1.0, 3)
-    from tunnel_crack_ros.vision.segmenter import clean_mask, Segmentation
-    mask = clean_mask(confidence, 0.5, 1)
-    cracks: list[Crack] = measure_cracks(Segmentation(confidence, mask, 0.5))
-    assert len(cracks) == 2
-    longest = max(cracks, key=lambda crack: crack.length_px)
-    region = region_of_crack(longest, mask)
-    assert region[:40].sum() == (mask[:40] > 0).sum() and not region[40:].any()
-
-
 def test_unknown_words_are_refused(segmenter, frame):
     with pytest.raises(ModelError, match='no layer nowhere'):
         ScoreCam(segmenter).explain(frame, ['nowhere'])
@@ -332,79 +211,6 @@ def test_unknown_words_are_refused(segmenter, frame):
         ScoreCam(segmenter).explain(frame, method='magic')
     with pytest.raises(ValueError, match='expected one of black'):
         ScoreCam(segmenter, baseline='pink')
-
-
-# ---- fast ---------------------------------------------------------------------------------------
-
-
-def test_fast_maps_come_close_with_part_of_the_passes(segmenter, frame):
-    exact, = ScoreCam(segmenter).explain(frame, ['deep'], method='exact').heat_maps
-    fast, = ScoreCam(segmenter, share=0.4).explain(frame, ['deep']).heat_maps
-    assert fast.passes <= 0.4 * exact.passes
-    assert fast.scored < exact.scored
-    assert rank_correlation(fast.values, exact.values) > 0.9
-    assert 0.5 < fast.fidelity < 1.0
-
-
-def test_fast_makes_no_more_passes_than_its_share(segmenter, frame):
-    for share in (0.3, 0.6):
-        found = ScoreCam(segmenter, share=share).explain(frame, ['early', 'deep'])
-        assert found.passes - 2 <= max(share * sum(CHANNELS.values()), 3 + 2 * 3)
-
-
-@pytest.mark.parametrize('order', [['early', 'deep'], ['deep', 'early']])
-def test_a_layer_of_which_nothing_can_be_said_comes_first_wherever_it_stands(
-        segmenter, frame, order, monkeypatch):
-    """Even first: as NaN is neither less nor more, the order of the layers decided."""
-    fidelity = Estimate.fidelity
-
-    def unsure(estimate: Estimate) -> float:
-        return math.nan if len(estimate._layer) == CHANNELS['early'] else fidelity(estimate)
-    monkeypatch.setattr(Estimate, 'fidelity', unsure)
-    found = ScoreCam(segmenter, share=0.6).explain(frame, order)
-    scored = {heat.layer: heat.scored for heat in found.heat_maps}
-    assert scored['early'] == CHANNELS['early']     # all of it, and then the other one
-    assert 6 <= scored['deep'] < CHANNELS['deep']
-
-
-def test_the_same_frame_gives_the_same_map(segmenter, frame):
-    one, two = (ScoreCam(segmenter).explain(frame, ['deep']) for _ in range(2))
-    assert (one.heat_maps[0].values == two.heat_maps[0].values).all()
-    assert one.heat_maps[0].fidelity == two.heat_maps[0].fidelity
-
-
-@pytest.mark.parametrize('method', ['fast', 'exact'])
-def test_no_deadline_is_too_short_for_a_map(segmenter, frame, method):
-    found = ScoreCam(segmenter).explain(frame, ['early', 'deep'], method=method, deadline_s=0.0)
-    assert not found.complete
-    assert found.passes == 2
-    assert all(np.isfinite(heat.values).all() for heat in found.heat_maps)
-    assert all(math.isnan(heat.fidelity) for heat in found.heat_maps)
-
-
-def test_a_deadline_is_kept_and_what_is_there_is_returned():
-    model = Model.load(SEGMENTER, with_taps=True, threads=1)
-    frame = np.random.default_rng(1).integers(60, 200, (256, 256, 3), dtype=np.uint8)
-    cam = ScoreCam(model)
-    layer = list(cam.layers)[3]
-    cam.explain(frame, [layer], deadline_s=0.0)    # the first run of a session is slow
-    start = time.monotonic()
-    found = cam.explain(frame, [layer], method='exact', deadline_s=1.0)
-    elapsed = time.monotonic() - start
-    heat, = found.heat_maps
-    assert not found.complete and 0 < heat.scored < heat.channels
-    # 10 % belong to the promise, the rest to a machine that others use too
-    assert elapsed < 2.0
-
-
-def test_whoever_wants_no_more_gets_what_is_there(segmenter, frame):
-    seen = []
-    found = ScoreCam(segmenter).explain(
-        frame, ['deep'], method='exact', on_progress=seen.append, wanted=lambda: len(seen) < 5)
-    assert not found.complete
-    assert [progress.passes for progress in seen] == [3, 4, 5, 6, 7]
-    assert {progress.expected for progress in seen} == {2 + CHANNELS['deep']}
-    assert found.heat_maps[0].scored == 5
 
 
 def test_outputs_are_added_to_the_bytes_of_a_file_and_nothing_else(folder):
@@ -423,18 +229,3 @@ def test_a_model_without_taps_says_so(folder, tmp_path):
     card.write_text(text[:text.index('taps:')] + 'taps: {}\n')
     with pytest.raises(ModelError, match='names no layers'):
         ScoreCam(Model.load(path, with_taps=True))
-
-
-def test_cracks_of_the_shipped_segmenter_can_be_regions():
-    """The path from a measured crack to its explanation, without a look at what it says."""
-    model = Model.load(SEGMENTER, with_taps=True)
-    frame = np.full((96, 128, 3), 180, np.uint8)
-    cv2.line(frame, (10, 20), (110, 70), (20, 20, 20), 3)
-    segmentation = CrackSegmenter(model, threshold=0.05).segment(frame)
-    cracks = measure_cracks(segmentation)
-    if not cracks:
-        pytest.skip('the shipped segmenter sees no crack in a plain line')
-    region = region_of_crack(cracks[0], segmentation.mask)
-    found = ScoreCam(model).explain(frame, [list(model.card.taps)[0]], region=region,
-                                    deadline_s=0.0)
-    assert found.score == pytest.approx(segmentation.confidence[region].mean(), abs=1e-3)
