@@ -19,7 +19,7 @@ from tunnel_crack_ros.console import (
     output,
     print_table,
     progress_bars,
-    save_json,
+    saved_json,
 )
 from tunnel_crack_ros.training.commands import training
 
@@ -274,9 +274,7 @@ def evaluate(
             judge, outliner = classifier or chosen.classifier, segmenter or chosen.segmenter
             report = score(data, split, source or None, judge, outliner,
                            progress=moving_bar(bars, 'Evaluating'), only=only)
-    try:        # neither may cost what took minutes
-        save_json(json_file, report.to_json_dict())
-    finally:
+    with saved_json(json_file, report.to_json_dict()):
         for table in report.tables():
             output.print(table)
     if figures is not None:

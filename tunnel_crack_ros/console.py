@@ -71,11 +71,22 @@ def print_table(columns: tuple[str, ...], rows: list[list[str]]) -> None:
     output.print(table)
 
 
-def save_json(path: Path | None, content: Any) -> None:
-    """Write a command's numbers where it is asked to.
+@contextmanager
+def saved_json(path: Path | None, content: Any) -> Iterator[None]:
+    """Write a command's numbers where it is asked to; the tables are printed inside.
 
-    A path that cannot be written must not cost what took minutes: print the tables in any case.
+    Neither may cost what took minutes: a closed pipe not the file, a path that cannot be written
+    not the tables. That path is told at the end.
+
+    :param path: None: nowhere.
     """
-    if path is not None:
-        with one_line_errors():
+    refused: Exception | None = None
+    try:
+        if path is not None:
             write_json(path, content)
+    except (OSError, ValueError) as error:
+        refused = error
+    yield
+    if refused is not None:
+        with one_line_errors():
+            raise refused

@@ -85,7 +85,6 @@ def run_demo(out: Path, frames: int, rate: float, seed: int,
     settings = SimulationSettings(seed=seed, frames=frames, cameras=spread_cameras(_CAMERAS))
     bag = _simulated(settings, out / _DRIVE, partial_bar('Rendering'))
     live = out / 'live'
-    shutil.rmtree(live, ignore_errors=True)
     use_private_domain()
     keep_large_buffers()
     # frames may wait here: a demonstration shall show its cracks on a slow machine, too
@@ -167,6 +166,7 @@ def _replay(node: Node, recorder: ResultRecorder, bag: Path, rate: float, frames
 
 def _contact_sheet(records: list[FrameRecord], live: Path, file: Path) -> None:
     """Put a dozen overlays, evenly chosen, into one picture."""
+    file.unlink(missing_ok=True)    # an earlier demonstration's
     overlays = [live / 'overlays' / f'{record.name}.jpg' for record in records
                 if record.cracks and (live / 'overlays' / f'{record.name}.jpg').exists()]
     if not overlays:

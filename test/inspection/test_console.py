@@ -2,6 +2,7 @@
 """What commands print can be read whole, wherever it goes."""
 
 import fcntl
+import json
 import os
 import pty
 import struct
@@ -10,6 +11,9 @@ import sys
 import termios
 
 import pytest
+import typer
+
+from tunnel_crack_ros.console import saved_json
 
 NAME = 'deeplabv3plus_[resnet101]_segmenter_[/int8]_weights_:smile:'
 CODE = f"""
@@ -34,6 +38,21 @@ def test_a_table_is_whole_in_a_narrow_terminal():
     with open(inside, encoding='utf-8') as terminal:
         assert terminal.readline().split() == ['name', *'abcdefgh']
         assert terminal.readline().split() == WORDS
+
+
+def test_numbers_are_kept_though_nobody_reads_the_table(tmp_path):
+    with pytest.raises(BrokenPipeError), saved_json(tmp_path / 'a.json', {'f1': 0.5}):
+        raise BrokenPipeError
+    assert json.loads((tmp_path / 'a.json').read_text()) == {'f1': 0.5}
+
+
+def test_the_table_is_printed_though_the_numbers_cannot_be_written(tmp_path, capfd):
+    (tmp_path / 'file').touch()
+    with pytest.raises(typer.Exit), saved_json(tmp_path / 'file' / 'a.json', {'f1': 0.5}):
+        print('f1 0.5')
+    said = capfd.readouterr()
+    assert said.out == 'f1 0.5\n'
+    assert 'error:' in said.err and str(tmp_path / 'file') in said.err
 
 
 @pytest.mark.parametrize('module', ['-c', '-m'])

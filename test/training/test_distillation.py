@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tunnel_crack_ros.training.cell_head import CellHead
-from tunnel_crack_ros.training.checkpoint import read_checkpoint
+from tunnel_crack_ros.training.checkpoint import read_run
 from tunnel_crack_ros.training.deployed_weights import load_deployed
 from tunnel_crack_ros.training.distillation import answer_loss, Distillation, reduced, Teacher
 from tunnel_crack_ros.training.export import export
@@ -84,7 +84,7 @@ def test_stopped_run_goes_on_to_the_same_weights(model: str, teacher: str, drawn
         train(model, drawn_cracks, tmp_path / 'parts', recipe=recipe, teacher=teacher,
               on_epoch=stop)
     train(model, drawn_cracks, tmp_path / 'parts', recipe=recipe, teacher=teacher, resume=True)
-    ours, theirs = (read_checkpoint(tmp_path / run / f'{model}.last.pt')['run']['network']
+    ours, theirs = (read_run(tmp_path / run / f'{model}.last.pt')['run']['network']
                     for run in ('whole', 'parts'))
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from tunnel_crack_ros.cli import app
 from tunnel_crack_ros.evaluation.crack_dataset import DatasetError
-from tunnel_crack_ros.training.checkpoint import read_checkpoint
+from tunnel_crack_ros.training.checkpoint import read_checkpoint, read_run
 from tunnel_crack_ros.training.fit import rising_average, split_images, train
 from tunnel_crack_ros.training.licences import most_of_each
 from tunnel_crack_ros.training.recipes import PAPER, Recipe
@@ -99,7 +99,7 @@ def test_a_stopped_run_resumes_to_the_same_weights(drawn_cracks, tmp_path, model
     with pytest.raises(Interrupted):
         train(model, drawn_cracks, tmp_path / 'stopped', recipe=recipe, on_epoch=stop_after_first)
     train(model, drawn_cracks, tmp_path / 'stopped', recipe=recipe, resume=True)
-    whole, stopped = (read_checkpoint(tmp_path / run / f'{model}.last.pt')['run']
+    whole, stopped = (read_run(tmp_path / run / f'{model}.last.pt')['run']
                       for run in ('whole', 'stopped'))
     assert same(whole['network'], stopped['network'])
     assert same(whole['average'], stopped['average'])

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tunnel_crack_ros.training.checkpoint import read_checkpoint
+from tunnel_crack_ros.training.checkpoint import read_checkpoint, read_run
 from tunnel_crack_ros.training.recipes import Recipe
 from tunnel_crack_ros.training.samples import SampleMix
 from tunnel_crack_ros.training.table_runs import (
@@ -42,7 +42,7 @@ def nothing():
 
 
 def last_weights(out):
-    return read_checkpoint(out / LINE.name / f'{MODEL}.last.pt')['run']['network']
+    return read_run(out / LINE.name / f'{MODEL}.last.pt')['run']['network']
 
 
 @pytest.mark.parametrize(('model', 'pretrained', 'start'), [

@@ -13,7 +13,7 @@ from tunnel_crack_ros.console import (
     one_line_errors,
     print_table,
     progress_bars,
-    save_json,
+    saved_json,
 )
 
 # Heavy imports stand inside the commands, as in cli.py.
@@ -37,11 +37,11 @@ def latency(
         from tunnel_crack_ros.simulation import render_single
         pictures = [render_single(seed, (width, height), 1.0, True).rgb for seed in range(20)]
         found = measure_latency([pictures[i % 20] for i in range(frames)], transport)
-    print_table(('stage', 'median ms'), [
-        *([stage, f'{value:.1f}'] for stage, value in sorted(found.stages.items())),
-        ['publisher to mask', f'{found.total_median:.1f} (p95 {found.total_p95:.1f})'],
-        ['model inference', f'{found.inference_median:.1f} ({found.inference_share:.0%})']])
-    save_json(json_file, found.to_json_dict())
+    with saved_json(json_file, found.to_json_dict()):
+        print_table(('stage', 'median ms'), [
+            *([stage, f'{value:.1f}'] for stage, value in sorted(found.stages.items())),
+            ['publisher to mask', f'{found.total_median:.1f} (p95 {found.total_p95:.1f})'],
+            ['model inference', f'{found.inference_median:.1f} ({found.inference_share:.0%})']])
 
 
 @bench.command('beside-explainer')
@@ -56,12 +56,12 @@ def beside_explainer(
         from tunnel_crack_ros.simulation import render_single
         pictures = [render_single(seed, (512, 384), 1.0, True).rgb for seed in range(10)]
         found = measure_beside_explainer([pictures[i % 10] for i in range(frames)], turns)
-    print_table(('turn', 'alone, frames/s', 'beside the explainer'), [
-        [str(turn + 1), f'{alone:.2f}', f'{beside:.2f}']
-        for turn, (alone, beside) in enumerate(zip(found.alone, found.beside))])
-    print(f'loss of throughput (medians): {found.loss:.1%}; meanwhile the explainer made '
-          f'{found.explainer_passes} passes')
-    save_json(json_file, found.to_json_dict())
+    with saved_json(json_file, found.to_json_dict()):
+        print_table(('turn', 'alone, frames/s', 'beside the explainer'), [
+            [str(turn + 1), f'{alone:.2f}', f'{beside:.2f}']
+            for turn, (alone, beside) in enumerate(zip(found.alone, found.beside))])
+        print(f'loss of throughput (medians): {found.loss:.1%}; meanwhile the explainer made '
+              f'{found.explainer_passes} passes')
 
 
 @bench.command()
@@ -80,12 +80,12 @@ def geometry(
         with progress_bars() as bars:
             found = measure_geometry(cases, seed, progress=moving_bar(bars, 'Measuring', 'cracks'),
                                      segment=drawn.segment)
-    print_table(found.columns, found.rows())
-    print(found.sentence())
-    if found.speed is not None:
-        print_table(found.speed.columns, found.speed.rows())
-        print(found.speed.sentence())
-    save_json(json_file, found.to_json_dict())
+    with saved_json(json_file, found.to_json_dict()):
+        print_table(found.columns, found.rows())
+        print(found.sentence())
+        if found.speed is not None:
+            print_table(found.speed.columns, found.speed.rows())
+            print(found.speed.sentence())
     if plot is not None:
         with one_line_errors():
             found.draw(plot)
@@ -119,13 +119,14 @@ def chain(
                                       lambda done: show(done, frames)).to_json_dict()
             labels = {source: errors.to_json_dict() for source, errors in measure_against_labels(
                 drawn.segment, photographs, moving_bar(bars, 'Photographs', 'images')).items()}
-    print_table(('simulated', ''), [[name, f'{value:.4g}'] for name, value in simulated.items()])
-    if labels:
-        print_table(('source', *next(iter(labels.values()))), [
-            [source, *(f'{value:.3g}' for value in errors.values())]
-            for source, errors in labels.items()])
-    save_json(json_file, {'model': drawn.model.card.identity, 'simulated': simulated,
-                          'labels': labels})
+    with saved_json(json_file, {'model': drawn.model.card.identity, 'simulated': simulated,
+                                'labels': labels}):
+        print_table(('simulated', ''),
+                    [[name, f'{value:.4g}'] for name, value in simulated.items()])
+        if labels:
+            print_table(('source', *next(iter(labels.values()))), [
+                [source, *(f'{value:.3g}' for value in errors.values())]
+                for source, errors in labels.items()])
 
 
 @bench.command('explain')
@@ -166,18 +167,18 @@ def bench_explain(
                 Model.load(name, task='segmenter', with_taps=True), frames,
                 layers=layers_of(layers), library=library,
                 progress=moving_bar(bars, 'Explaining', 'pictures'))
-    print_table(found.columns, found.rows())
-    if found.left_out:
-        print(f'left out: {found.left_out} pictures in which {found.model} marks nothing')
-    print(f'exact against float64: {found.exact_correlation:.5f}; fast takes '
-          f'{found.fast_to_exact_time:.1%} of the time; first map after '
-          f'{found.first_map_seconds:.2f} s (at most {found.first_map_seconds_worst:.2f}); '
-          f'deadline kept in {found.deadline_kept:.0%} of the calls')
-    print(f'exact against the grad-cam package: not measured, {missing}' if missing else
-          f'exact takes {found.exact_to_library_time:.2f} times as long as the grad-cam '
-          f'package ({found.timed_layer})')
-    save_json(json_file, {**found.to_json_dict(),
-                          'exact_to_grad_cam_library_time_reason': missing})
+    with saved_json(json_file, {**found.to_json_dict(),
+                                'exact_to_grad_cam_library_time_reason': missing}):
+        print_table(found.columns, found.rows())
+        if found.left_out:
+            print(f'left out: {found.left_out} pictures in which {found.model} marks nothing')
+        print(f'exact against float64: {found.exact_correlation:.5f}; fast takes '
+              f'{found.fast_to_exact_time:.1%} of the time; first map after '
+              f'{found.first_map_seconds:.2f} s (at most {found.first_map_seconds_worst:.2f}); '
+              f'deadline kept in {found.deadline_kept:.0%} of the calls')
+        print(f'exact against the grad-cam package: not measured, {missing}' if missing else
+              f'exact takes {found.exact_to_library_time:.2f} times as long as the grad-cam '
+              f'package ({found.timed_layer})')
 
 
 @bench.command()
@@ -216,10 +217,10 @@ def faithfulness(
         with progress_bars() as bars:
             found = measure_faithfulness(cam, pictures, methods, chosen,
                                          progress=moving_bar(bars, 'Testing', 'pictures'))
-    print_table(found.columns, found.rows())
-    print(f'{found.pictures} pictures, {found.without_answer} more in which the segmenter marks '
-          'nothing')
-    save_json(json_file, found.to_json_dict())
+    with saved_json(json_file, found.to_json_dict()):
+        print_table(found.columns, found.rows())
+        print(f'{found.pictures} pictures, {found.without_answer} more in which the segmenter '
+              'marks nothing')
     if plot is not None:
         with one_line_errors():
             from tunnel_crack_ros.bench.explanation_trials import draw_curves

@@ -17,17 +17,21 @@ from tunnel_crack_ros.vision.model_card import ModelCard
 
 
 def read_checkpoint(path: Path, model: str | None = None) -> dict[str, Any]:
-    """Read a `.best.pt` or `.last.pt`.
+    """Read a `.best.pt`: a trained network.
 
     :param model: the name that it must carry.
-    :raises ValueError: no such file, no checkpoint, or one of another model.
+    :raises ValueError: no such file, none that `train` wrote as its best, or one of another model.
     """
-    state = _load(path)
-    if 'model' not in state:
-        raise ValueError(f'{path} is no checkpoint of `train`: it does not say of which model')
-    if model is not None and state['model'] != model:
-        raise ValueError(f"{path} is a checkpoint of {state['model']}; expected {model}")
-    return state
+    return _of_train(path, 'network', '.best.pt, a trained network', model)
+
+
+def read_run(path: Path, model: str | None = None) -> dict[str, Any]:
+    """Read a `.last.pt`: a run that can go on.
+
+    :param model: the name that it must carry.
+    :raises ValueError: no such file, none that `train` wrote as its last, or one of another model.
+    """
+    return _of_train(path, 'run', '.last.pt, a run that can go on', model)
 
 
 def read_start(path: Path) -> dict[str, Any]:
@@ -82,6 +86,16 @@ def data_of_start(path: Path) -> dict[str, int]:
     if path.suffix == '.onnx':
         return images_by_source(ModelCard.read(path.with_suffix('.yaml')))
     return dict(read_start(path).get('training_data', {}))
+
+
+def _of_train(path: Path, part: str, kind: str, model: str | None) -> dict[str, Any]:
+    state = _load(path)
+    if 'model' not in state or part not in state:
+        raise ValueError(f'{path}: not what `train` writes as <model>{kind}; found '
+                         f"{', '.join(list(state)[:5]) or 'nothing'}")
+    if model is not None and state['model'] != model:
+        raise ValueError(f"{path} is a checkpoint of {state['model']}; expected {model}")
+    return state
 
 
 def _load(path: Path) -> dict[str, Any]:

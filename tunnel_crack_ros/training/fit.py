@@ -21,7 +21,7 @@ from tunnel_crack_ros.training.cell_head import CellHead
 from tunnel_crack_ros.training.checkpoint import (
     data_of_start,
     differences,
-    read_checkpoint,
+    read_run,
     read_start,
     write_checkpoint,
 )
@@ -38,6 +38,7 @@ from tunnel_crack_ros.training.samples import CropSamples, FrameSamples
 from tunnel_crack_ros.training.simulated import simulated_images
 from tunnel_crack_ros.training.tensorboard_curves import TensorBoardCurves
 from tunnel_crack_ros.training.validation import (
+    check_images,
     validate_classifier,
     validate_segmenter,
     Validation,
@@ -108,6 +109,7 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
         folder.resolve().name: _OWN_CLEAN_WEIGHT for folder in without_crack})
     out.mkdir(parents=True, exist_ok=True)
     training, validating = split_images(data, recipe, simulated, without_crack, out)
+    check_images(validating, plan.task)
     torch.manual_seed(seed)
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     network = plan.build(pretrained and start_from is None)
@@ -131,7 +133,7 @@ def train(model: str, data: Path, out: Path, *, recipe: Recipe | None = None,
         # how often one looks changes nothing of what is learned
         'recipe': _plain(replace(recipe, validate_every=1))}
     if resume:
-        state = read_checkpoint(last, model)
+        state = read_run(last, model)
         if others := differences({'mined': [], **state.get('made_of', {})}, made_of):
             raise ValueError(f'{last}: was trained with another {others}; expected the same for '
                              'a run that goes on, or another --out')

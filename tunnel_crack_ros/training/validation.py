@@ -22,7 +22,7 @@ from tunnel_crack_ros.training.labels import OTHER_SURFACES, THICK_SOURCES
 from tunnel_crack_ros.training.models import Normalise
 from tunnel_crack_ros.training.precision import autocast
 from tunnel_crack_ros.training.samples import fit, random_window
-from tunnel_crack_ros.vision.segmenter import piece_peaks
+from tunnel_crack_ros.vision.segmenter import at_size_of, piece_peaks, reduced
 
 # Operating points looked at: confidence of a crack pixel, and the one a piece must reach.
 THRESHOLDS = tuple(round(0.2 + 0.05 * step, 2) for step in range(13))
@@ -63,6 +63,21 @@ class Validation:
         return cls(values['score'], values['threshold'],
                    tuple(Metric(**metric) for metric in values['metrics']),
                    values.get('peak', 0.0))
+
+
+def check_images(images: Sequence[CrackImage], task: str) -> None:
+    """Read what is going to validate once, so that a fault is told before the first epoch.
+
+    :param task: `classifier` or `segmenter`.
+    :raises DatasetError: a file cannot be decoded, or a mask has not its image's size.
+    :raises ValueError: no image, or, for a segmenter, none with crack.
+    """
+    if not images:
+        raise ValueError('no image validates: none is in the split val, or all have weight 0')
+    if task == 'segmenter':
+        _need_crack(images)
+    for image in images:
+        image.read()
 
 
 def validate_classifier(network: nn.Module, images: Sequence[CrackImage],
@@ -123,6 +138,7 @@ def validate_segmenter(network: nn.Module, images: Sequence[CrackImage],
         alarms are the mean of the sources, too.
     :raises ValueError: no image with crack.
     """
+    _need_crack(images)
     counts: dict[str, npt.NDArray[np.int64]] = {}     # source: (tp, fp, fn) x thresholds x peaks
     alarms: dict[str, list[npt.NDArray[np.bool_]]] = {}
     for image in images:
@@ -132,8 +148,6 @@ def validate_segmenter(network: nn.Module, images: Sequence[CrackImage],
             counts[image.source] = counts.get(image.source, np.zeros_like(found)) + found
         else:
             alarms.setdefault(image.source, []).append(found[1] > _FALSE_CRACK_PX)
-    if not counts:
-        raise ValueError(f'none of the {len(images)} validation images shows a crack: no score')
     careful = [source for source in counts if source not in THICK_SOURCES | OTHER_SURFACES]
     f1 = np.mean([_f1(counts[source]) for source in careful or counts], axis=0)
     shares = {source: np.mean(each, axis=0) for source, each in alarms.items()}
@@ -160,14 +174,18 @@ def validate_segmenter(network: nn.Module, images: Sequence[CrackImage],
 
 def segment_image(network: nn.Module, picture: Picture,
                   device: torch.device) -> npt.NDArray[np.float32]:
-    """Confidence of one image at its own size; borders are mirrored up to a multiple of 32."""
-    height, width = picture.shape[:2]
-    padded = cv2.copyMakeBorder(np.ascontiguousarray(picture), 0, -height % 32, 0, -width % 32,
-                                cv2.BORDER_REFLECT)
+    """Confidence of one image, at its own size, as the segmenter sees it in its first pass.
+
+    A picture of more than a megapixel is reduced to one, and borders are mirrored up to a multiple
+    of 32.
+    """
+    seen = reduced(np.ascontiguousarray(picture))
+    height, width = seen.shape[:2]
+    padded = cv2.copyMakeBorder(seen, 0, -height % 32, 0, -width % 32, cv2.BORDER_REFLECT)
     batch = Normalise()(torch.from_numpy(padded[np.newaxis]).to(device))
     with _inference(device):
         confidence = network(batch)[0, 0].float().sigmoid().cpu().numpy()
-    return confidence[:height, :width]
+    return at_size_of(picture, confidence[:height, :width])
 
 
 def mask_counts(confidence: npt.NDArray[np.float32], mask: Mask) -> npt.NDArray[np.int64]:
@@ -206,6 +224,11 @@ def best_balanced_threshold(probabilities: Sequence[float], labels: Sequence[boo
     worth = np.array([((scores[truth] >= level).mean() + (scores[~truth] < level).mean()) / 2
                       for level in levels])
     return float(np.median(levels[worth >= worth.max() - _AS_GOOD]))
+
+
+def _need_crack(images: Sequence[CrackImage]) -> None:
+    if not any(image.has_crack for image in images):
+        raise ValueError(f'none of the {len(images)} validation images shows a crack: no score')
 
 
 def _by_kind(images: Sequence[CrackImage]) -> dict[str, list[int]]:

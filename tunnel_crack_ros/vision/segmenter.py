@@ -17,6 +17,8 @@ from tunnel_crack_ros.vision.model import Model, ModelError
 _MULTIPLE = 32  # sides the network takes: its deepest layer is 32 times smaller
 _WIDE_PX = 5    # of the half-size picture; the network misses the inside of wider cracks
 _SMALLEST = 64  # px; a frame with a shorter side is not halved
+MAX_PIXELS = 1 << 20
+"""Larger frames are reduced to this many pixels, unless said otherwise."""
 _LEAST_ENLARGED = 1.2   # enlarged by less, a frame shows the network nothing new
 
 
@@ -35,7 +37,7 @@ class Segmentation:
 class CrackSegmenter:
     """Find the crack pixels of a frame (stage 2; Feng et al., section 2.3)."""
 
-    def __init__(self, model: Model, threshold: float | None = None, max_pixels: int = 1 << 20,
+    def __init__(self, model: Model, threshold: float | None = None, max_pixels: int = MAX_PIXELS,
                  min_area_px: int = 30, enlarge: bool = True) -> None:
         """Make a segmenter.
 
@@ -75,15 +77,8 @@ class CrackSegmenter:
         :param frame: uint8, H x W x 3, RGB, any size.
         :raises ModelError: the engine failed.
         """
-        height, width = frame.shape[:2]
-        factor = min(1.0, math.sqrt(self._max_pixels / (height * width)))
-        if factor < 1.0:
-            inner = (max(1, round(width * factor)), max(1, round(height * factor)))
-            frame = cv2.resize(frame, inner, interpolation=cv2.INTER_AREA).astype(np.uint8)
-        confidence = self._seen_at_all_sizes(frame)
-        if factor < 1.0:
-            confidence = _resized(confidence, (width, height))
-        return np.ascontiguousarray(confidence, dtype=np.float32)
+        confidence = self._seen_at_all_sizes(reduced(frame, self._max_pixels))
+        return np.ascontiguousarray(at_size_of(frame, confidence), dtype=np.float32)
 
     def _seen_at_all_sizes(self, frame: RgbFrame) -> npt.NDArray[np.float32]:
         height, width = frame.shape[:2]
@@ -108,6 +103,24 @@ class CrackSegmenter:
                                     cv2.BORDER_REFLECT)
         confidence = self.model.run(padded[np.newaxis].astype(np.uint8, copy=False))[0]
         return np.asarray(confidence[:height, :width], dtype=np.float32)
+
+
+def reduced(frame: RgbFrame, max_pixels: int = MAX_PIXELS) -> RgbFrame:
+    """Reduce a frame, uint8, H x W x 3, to so many pixels; a smaller one stays as it is."""
+    height, width = frame.shape[:2]
+    factor = math.sqrt(max_pixels / (height * width))
+    if factor >= 1.0:
+        return frame
+    inner = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cv2.resize(frame, inner, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def at_size_of(frame: RgbFrame, confidence: npt.NDArray[np.float32],
+               ) -> npt.NDArray[np.float32]:
+    """Enlarge the confidence of a frame that was `reduced` to the size that it had before."""
+    height, width = frame.shape[:2]
+    return confidence if confidence.shape == (height, width) else _resized(
+        confidence, (width, height))
 
 
 def _resized(confidence: npt.NDArray[np.float32],
