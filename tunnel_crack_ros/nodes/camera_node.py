@@ -54,7 +54,8 @@ class CameraParameters:
     require_gpu: bool = parameter(
         False, 'Refuse to configure when neither TensorRT nor CUDA runs the model')
     threads: int = parameter(
-        0, 'Threads of one inference; 0: as many as there are cores', low=0, high=256)
+        0, 'Threads of one inference; 0: as many as cores that the process may use', low=0,
+        high=256)
     threshold: float = parameter(
         -1.0, 'Crack probability from which on a frame or pixel is crack, 0..1; negative: '
               "the model card's", low=-1.0, high=1.0, live=True)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from tunnel_crack_ros.vision import providers
+from tunnel_crack_ros.vision.cores import allowed_cores
 from tunnel_crack_ros.vision.explain.graph_outputs import with_outputs
 from tunnel_crack_ros.vision.model_card import CardError, ModelCard, sha256_of
 from tunnel_crack_ros.vision.model_folder import find_card, ModelNotFound
@@ -45,7 +46,7 @@ class Model:
         :param wanted_providers: plain names (`tensorrt`, `cuda`, `openvino`, `cpu`), the most
             wanted first; empty: all that this machine has, in that order.
         :param require_gpu: refuse to run on anything but TensorRT or CUDA.
-        :param threads: threads of one inference; 0: as many as there are cores.
+        :param threads: threads of one inference; 0: as many as cores that the process may use.
         :param with_taps: make the card's taps outputs of the graph, for `run_with_taps`; costs a
             little time and memory in every run.
         :raises ModelError: the file or card is missing, or does not fit hash, task, input, output
@@ -64,7 +65,9 @@ class Model:
         except ValueError as error:
             raise ModelError(f'{card.name}: {error}') from None
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        # 0 of its own would tie its threads to cores, even to such as `taskset` has taken away,
+        # and those of two nodes to the same ones
+        options.intra_op_num_threads = threads or allowed_cores()
         # spinning threads take the core from the camera's driver between two frames
         options.add_session_config_entry('session.intra_op.allow_spinning', '0')
         # int8 on CPUs without VNNI: sums must not saturate, or they differ from those measured
