@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rendered frames are repeatable and agree with their ground truth."""
 
+from dataclasses import replace
 import hashlib
 import os
 import subprocess
@@ -17,6 +18,10 @@ from tunnel_crack_ros.simulation import (
     SimulationSettings,
     spread_cameras,
 )
+from tunnel_crack_ros.simulation.canvas import Canvas
+from tunnel_crack_ros.simulation.cracks import CrackLine, LiningCrack
+from tunnel_crack_ros.simulation.frames import draw_cracks, frame_view
+from tunnel_crack_ros.simulation.lining import Lining
 from tunnel_crack_ros.simulation.noise import lattice_noise
 from tunnel_crack_ros.simulation.view import View
 
@@ -152,6 +157,40 @@ def test_fittings_hide_the_cracks_behind_them():
     assert hidden > 0
 
 
+def test_what_the_mask_says_is_hidden_cannot_be_seen():
+    """A crack under the mortar of a joint: neither in the mask nor in the picture."""
+    settings = SimulationSettings(seed=0, frames=161, crack_density=2.0, unusable_rate=0.0,
+                                  fittings=False)
+    camera = settings.cameras[0]
+    cracked = render_frame(settings, camera, 160)
+    sound = render_frame(replace(settings, crack_density=0.0), camera, 160)
+    darker = sound.rgb.astype(float).mean(axis=2) - cracked.rgb.astype(float).mean(axis=2)
+    lining = Lining.draw(settings.seed, settings.crack_density, settings.max_crack_width)
+    under, open_ = [], []
+    for crack in lining.cracks_near(cracked.view.bounds):
+        for line in crack.lines:
+            column, row = np.round(cracked.view.to_px(line.points)).astype(int).T
+            inside = (column >= 0) & (column < 512) & (row >= 0) & (row < 375)
+            row, column = row[inside], column[inside]
+            near = cv2.dilate(cracked.mask, np.ones((7, 7)))[row, column] > 0
+            under += darker[row, column][~near].tolist()
+            open_ += darker[row, column][cracked.mask[row, column] > 0].tolist()
+    assert len(under) > 50 and len(open_) > 50
+    assert np.mean(open_) > 15
+    assert np.mean(under) < 0.2 * np.mean(open_)    # mortar lets 15 % through
+
+
+def test_a_crack_that_leaves_at_the_bottom_leaves_the_top_alone():
+    view = View(0.0, 0.0, 1.0, 0.0, 64, 48)
+    along = np.arange(-10.0, 40.0, 0.2)
+    line = CrackLine(np.column_stack([np.zeros_like(along), along]), np.full_like(along, 4.0),
+                     np.ones_like(along))
+    canvas = Canvas.of(Lining.draw(0, 0.0, 6.0), view, np.full((3, 48, 64), 0.5, np.float32))
+    draw_cracks(canvas, [LiningCrack(0, 'longitudinal', (line,), 0.0, 0.0)])
+    assert canvas.rgb[0, -1].min() < 0.2
+    assert (canvas.rgb[0, 0] == 0.5).all()
+
+
 @pytest.mark.parametrize('seed', range(6))
 def test_single_frames_are_cracked_or_not_as_asked(seed):
     cracked = render_single(seed, (256, 192), cracked=True)
@@ -180,3 +219,13 @@ def test_cameras_look_at_different_places_and_down_is_down():
     for frame in (left, right):     # the lower edge lies further from the crown than the upper
         upper, lower = frame.view.to_lining(np.array([[128.0, 0.0], [128.0, 191.0]]))[:, 1]
         assert abs(lower) > abs(upper)
+
+
+def test_a_camera_at_the_crown_keeps_its_mount_while_the_vehicle_sways():
+    for seed in (0, 7):
+        settings = drive(seed=seed, frames=20, cameras=spread_cameras(['left', 'crown', 'right']))
+        lining = Lining.draw(seed, 0.0, 6.0)
+        views = [frame_view(settings, lining, settings.cameras[1], index) for index in range(20)]
+        assert min(view.s for view in views) < 0 < max(view.s for view in views)
+        assert max(abs(view.roll) for view in views) < 0.1
+        assert {view.down for view in views} == {1}

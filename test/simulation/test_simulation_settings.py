@@ -16,11 +16,18 @@ from tunnel_crack_ros.simulation import (
     ('mm_per_px', 0.0), ('mm_per_px', float('nan')), ('fps', 0.0), ('speed', -1.0),
     ('start_chainage', -1.0), ('standoff', 0.0), ('crack_density', 11.0),
     ('max_crack_width', 0.1), ('unusable_rate', 1.1), ('transport', 'h264'),
-    ('jpeg_quality', 0), ('start_time', -1), ('cameras', ()), ('speed', 'fast'),
+    ('jpeg_quality', 0), ('start_time', -1), ('start_time', 2**31),
+    ('cameras', ()), ('speed', 'fast'),
 ])
 def test_a_bad_value_is_refused_with_its_name_and_what_was_expected(name, value):
     with pytest.raises(SettingsError, match=f'^{name}: .*expected'):
         SimulationSettings(**{name: value})
+
+
+def test_the_last_stamp_fits_into_32_bits_too():
+    with pytest.raises(SettingsError, match='^start_time: .*expected .* 0..2147483636'):
+        SimulationSettings(start_time=2**31 - 2, frames=11, fps=1.0)
+    SimulationSettings(start_time=2**31 - 12, frames=11, fps=1.0)
 
 
 def test_camera_names_must_be_topic_names_and_differ():

@@ -23,19 +23,17 @@ class Canvas:
     :param view: the place.
     :param rgb: 3 x height x width float32, linear reflectance of R, G, B.
     :param hidden: height x width float32, 0..1, how far the lining itself is out of sight.
-    :param down: which way water runs: +1 towards growing arc, -1 the other way.
     """
 
     lining: Lining
     view: View
     rgb: Plane
     hidden: Plane
-    down: int
 
     @classmethod
     def of(cls, lining: Lining, view: View, rgb: Plane) -> Canvas:
         """Begin a frame with the bare concrete, 3 x height x width."""
-        return cls(lining, view, rgb, np.zeros(rgb.shape[1:], np.float32), view.down)
+        return cls(lining, view, rgb, np.zeros(rgb.shape[1:], np.float32))
 
     def window(self, part: Bounds) -> Canvas | None:
         """Return the canvas of a part of the lining only; painting there paints here.
@@ -52,7 +50,12 @@ class Canvas:
             return None
         return Canvas(
             self.lining, self.view.cropped(left, top, right, bottom),
-            self.rgb[:, top:bottom, left:right], self.hidden[top:bottom, left:right], self.down)
+            self.rgb[:, top:bottom, left:right], self.hidden[top:bottom, left:right])
+
+    @property
+    def down(self) -> int:
+        """Return which way water runs: +1 towards growing arc, -1 the other way."""
+        return self.view.down
 
     def noise(self, what: str, cell_mm: float, stretch: float = 1.0) -> Plane:
         """Sample this tunnel's noise ``what`` (see ``lattice_noise``)."""

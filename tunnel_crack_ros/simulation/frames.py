@@ -130,7 +130,7 @@ def render_frame(settings: SimulationSettings, camera: CameraMount, index: int) 
         rng_for(mount, 'exposure'), rng, settings.unusable_rate, settings.speed)
     view = frame_view(settings, lining, camera, index)
     canvas = _painted(lining, view, settings.fittings, settings.stains)
-    cracks = _draw_cracks(canvas, lining.cracks_near(view.bounds))
+    cracks = draw_cracks(canvas, lining.cracks_near(view.bounds))
     _cover_up(canvas, settings.fittings)
     return SimulatedFrame(
         camera.name, index, stamp_ns(settings, index),
@@ -157,12 +157,14 @@ def frame_view(
         sum(np.sin(2 * np.pi * frequency * seconds + rng.uniform(0, 6.28)) / 2
             for frequency in rng.uniform(0.1, 0.9, 2)) for _ in range(3)]
     arc = lining.radius * np.radians(camera.angle_deg) + 12.0 * sway[0]
-    # Cameras right of the crown are mounted the other way round, so that down is down.
-    roll = np.radians(0.4 * sway[1]) + (0.0 if arc >= 0 else np.pi)
+    # Cameras right of the crown are mounted the other way round, so that down is down. One at the
+    # crown stays as it is, to whichever side it sways.
+    down = 1 if camera.angle_deg >= 0 else -1
+    roll = np.radians(0.4 * sway[1]) + (0.0 if down > 0 else np.pi)
     return View(
         x=1000.0 * (settings.start_chainage + settings.speed * seconds), s=float(arc),
         mm_per_px=settings.mm_per_px * (1 + 0.01 * sway[2]), roll=float(roll),
-        width=settings.width, height=settings.height)
+        width=settings.width, height=settings.height, down=down)
 
 
 def render_single(
@@ -187,16 +189,16 @@ def render_single(
         scale = mm_per_px
     roll = float(rng.choice([0, np.pi / 2, np.pi, -np.pi / 2], p=[0.55, 0.15, 0.15, 0.15])
                  + rng.normal(0, 0.06))
-    view = View(
-        x=float(rng.uniform(0, 200_000)), s=float(rng.uniform(-0.4, 0.4) * np.pi * lining.radius),
-        mm_per_px=scale, roll=roll, width=size[0], height=size[1])
+    x, s = rng.uniform(0, 200_000), rng.uniform(-0.4, 0.4) * np.pi * lining.radius
+    view = View(x=float(x), s=float(s), mm_per_px=scale, roll=roll, width=size[0], height=size[1],
+                down=1 if s >= 0 else -1)
     fittings, stains = bool(rng.random() < 0.7), bool(rng.random() < 0.75)
     exposure = Exposure.draw(rng, rng, unusable_rate, speed=float(rng.uniform(0.0, 0.6)))
     bare = _painted(lining, view, fittings, stains)
     wanted = 1 + int(rng.random() < 0.3) + int(rng.random() < 0.1) if cracked else 0
     while True:
         canvas = replace(bare, rgb=bare.rgb.copy(), hidden=bare.hidden.copy())
-        cracks = _draw_cracks(canvas, [
+        cracks = draw_cracks(canvas, [
             _crack_in_sight(rng, view, bare.hidden, number, max_crack_width)
             for number in range(wanted)])
         _cover_up(canvas, fittings)
@@ -251,15 +253,17 @@ def _cover_up(canvas: Canvas, fittings: bool) -> None:
         paint_cables(canvas)
 
 
-def _draw_cracks(
+def draw_cracks(
     canvas: Canvas, cracks: Sequence[LiningCrack],
 ) -> list[tuple[LiningCrack, CrackCover]]:
-    """Open the cracks in the painted lining."""
+    """Open the cracks in the painted lining, where nothing on it hides them."""
     drawn = []
+    bare = 1 - canvas.hidden
     for crack in cracks:
-        covered = cover(canvas.view, crack.lines)
-        if not covered.core.any():
+        whole = cover(canvas.view, crack.lines)
+        if not whole.core.any():
             continue
+        covered = replace(whole, share=whole.share * bare, swallowed=whole.swallowed * bare)
         drawn.append((crack, covered))
         what = f'crack {crack.id}'
         if crack.efflorescence:
@@ -269,7 +273,8 @@ def _draw_cracks(
             patches = np.clip(0.5 + canvas.noise(what, 60), 0, 1)
             canvas.shade(1 - np.clip(1.1 * crack.dirt * halo * patches, 0, 0.5))
         # Worn lips: a line's upper edge catches the light, wide cracks more.
-        lit = np.roll(covered.share, 1, axis=0) - covered.share
+        lit = -covered.share
+        lit[1:] += covered.share[:-1]
         canvas.shade((1 + 0.10 * np.clip(lit, 0, 1)) * (1 - covered.swallowed))
     return drawn
 

@@ -70,7 +70,7 @@ class SimulationSettings:
     stains: bool = True             # seepage, lime, rust, chalk, paint
     transport: str = 'compressed'   # images in the bag: compressed (JPEG) or raw
     jpeg_quality: int = 92          # of compressed images; 30..100
-    start_time: int = 1_750_000_000  # stamp of the first frame, s since 1970; 0..4e9
+    start_time: int = 1_750_000_000  # stamp of the first frame, s since 1970; 0..2**31
 
     def __post_init__(self) -> None:
         _check_whole('seed', self.seed, 0, 2**63 - 1)
@@ -86,7 +86,8 @@ class SimulationSettings:
         _check_range('max_crack_width', self.max_crack_width, 0.3, 20.0)
         _check_range('unusable_rate', self.unusable_rate, 0.0, 1.0)
         _check_whole('jpeg_quality', self.jpeg_quality, 30, 100)
-        _check_whole('start_time', self.start_time, 0, 4_000_000_000)
+        _check_whole('start_time', self.start_time, 0,
+                     2**31 - 2 - int((self.frames - 1) / self.fps))     # of the last frame, too
         if self.transport not in TRANSPORTS:
             raise SettingsError(
                 f'transport: {self.transport!r} is unknown: expected {" or ".join(TRANSPORTS)}')

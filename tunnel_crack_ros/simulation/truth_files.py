@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +15,7 @@ from tunnel_crack_ros.simulation.cracks import LiningCrack, STEP_MM
 from tunnel_crack_ros.simulation.frames import SimulatedFrame
 from tunnel_crack_ros.simulation.lining import Lining
 from tunnel_crack_ros.simulation.settings import SimulationSettings
+from tunnel_crack_ros.vision.picture_file import write_picture
 
 LAST_FILE = 'cracks.json'       # once it is there, all is
 VERTEX_STEP_MM = 2.0    # distance of the vertices written; rendered ones are closer
@@ -47,8 +47,7 @@ class TruthFiles:
     def add(self, frame: SimulatedFrame) -> None:
         """Write a frame's mask and note the rest."""
         name = f'{frame.camera}_{frame.stamp_ns}.png'
-        if not cv2.imwrite(str(self._folder / 'masks' / name), frame.mask):
-            raise OSError(f'{self._folder / "masks" / name}: could not be written')
+        write_picture(self._folder / 'masks' / name, frame.mask)
         seen = {crack.id for crack in frame.cracks}
         for crack in self._lining.cracks_near(frame.view.bounds) if seen else ():
             if crack.id in seen:

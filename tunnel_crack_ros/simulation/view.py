@@ -46,6 +46,7 @@ class View:
     :param roll: turn of the image on the lining, rad; at 0 columns grow with x and rows with s.
     :param width: columns.
     :param height: rows.
+    :param down: which way water runs: +1 when s grows downwards (left wall), -1 on the right wall.
     """
 
     x: float
@@ -54,6 +55,7 @@ class View:
     roll: float
     width: int
     height: int
+    down: int = 1
 
     @cached_property
     def matrix(self) -> NDArray[np.float64]:
@@ -96,11 +98,6 @@ class View:
             [-0.5, self.height - 0.5], [self.width - 0.5, self.height - 0.5]]))
         (x_min, s_min), (x_max, s_max) = corners.min(axis=0), corners.max(axis=0)
         return Bounds(float(x_min), float(x_max), float(s_min), float(s_max))
-
-    @property
-    def down(self) -> int:
-        """Which way water runs: +1 when s grows downwards (left wall), -1 on the right wall."""
-        return 1 if self.s >= 0 else -1
 
     def to_px(self, points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Convert N x 2 lining points (x, s), mm, to pixels (column, row)."""
