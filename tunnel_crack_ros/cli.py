@@ -163,16 +163,19 @@ def threshold(
             judged = {name: judge(source, judging, moving_bar(bars, f'Frames {name}'))
                       for name, source in sources.items()}
         own = threshold_for(judged['without crack'].probabilities, false_alarms)
-        if out is not None:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(parameter_text(own, judging.model.card.identity, false_alarms, clean,
-                                          said.model))
     print_table(('frames', 'judged', 'UNKNOWN', 'unreadable',
                  f"flagged at the card's {judging.threshold:g}", f'at {own:g}'), [
         [name, str(len(found.probabilities)), str(found.unknown), str(found.unreadable),
-         f'{found.share_from(judging.threshold):.1%}', f'{found.share_from(own):.1%}']
-        for name, found in judged.items()])
-    print(f'threshold {own:.4f}' + (f'  {out}' if out else ''))
+         *(f'{found.share_from(level):.1%}' if found.probabilities else '-'
+           for level in (judging.threshold, own))] for name, found in judged.items()])
+    print(f'threshold {own:.4f}')
+    if out is None:
+        return
+    with one_line_errors():     # after the table, which took minutes
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(parameter_text(own, judging.model.card.identity, false_alarms, clean,
+                                      said.model), encoding='utf-8')
+    print(out)
 
 
 @app.command()

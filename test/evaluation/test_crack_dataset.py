@@ -190,3 +190,39 @@ def test_a_wrong_index_is_named(indexed, was, becomes, message):
     (indexed / 'index.csv').write_text(text.replace(was, becomes, 1))
     with pytest.raises(DatasetError, match=message):
         CrackDataset.read(indexed)
+
+
+def test_pictures_of_an_index_may_be_of_any_kind(indexed):
+    old = indexed / 'wall' / 'images' / 'a.jpg'
+    cv2.imwrite(str(old.with_suffix('.png')), cv2.imread(str(old)))
+    old.unlink()
+    assert CrackDataset.read(indexed).images[0].read()[1].any()
+
+
+def test_an_image_that_stands_in_the_index_twice_is_refused(indexed):
+    with (indexed / 'index.csv').open('a') as file:
+        file.write('wall,a,test,crack,a,\n')
+    with pytest.raises(DatasetError, match="wall a stands there twice, .* 'train' and 'test'"):
+        CrackDataset.read(indexed)
+
+
+@pytest.mark.parametrize('content', [
+    b'source,stem,split,label,group\nwall,"a,train,crack,a\nwall,b,test,no_crack,b\n',
+    b'source,stem,split,label,group\nw\xe4nde,a,train,crack,a\n'])
+def test_an_index_that_is_no_table_is_named(indexed, content):
+    (indexed / 'index.csv').write_bytes(content)
+    with pytest.raises(DatasetError, match='index.csv: no table of comma-separated values'):
+        CrackDataset.read(indexed)
+
+
+def test_a_mask_of_fractions_is_refused_by_name(folder):
+    mask = folder / 'masks' / 'a.png'
+    mask.unlink()
+    cv2.imwrite(str(mask.with_suffix('.tif')), np.zeros((16, 24), np.float32))
+    with pytest.raises(DatasetError, match='a.tif: mask of float32; expected whole numbers'):
+        CrackDataset.read(folder)
+
+
+def test_what_is_left_out_unless_named_is_said(indexed):
+    with pytest.raises(DatasetError, match='sources all, without those named wall..., asphalt_'):
+        CrackDataset.read(indexed).select('test', without=('wall', 'asphalt_'))

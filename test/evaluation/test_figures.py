@@ -130,3 +130,7 @@ def test_every_source_and_label_is_among_the_pictures_chosen():
 def test_models_of_one_name_are_told_apart_by_their_folders():
     assert list(titles(['a/net.best.pt', 'b/net.best.pt', 'other', 'other'])) == [
         'a/net', 'b/net', 'other']
+    for names in (['runs/a.onnx', 'runs/a.best.pt'], ['x/runs/a.best.pt', 'y/runs/a.best.pt'],
+                  ['a.onnx', 'runs/a.onnx']):
+        assert list(titles(names).values()) == names
+    assert list(titles(['a.onnx', 'runs/a.onnx'])) == ['a', 'runs/a']

@@ -98,7 +98,7 @@ def test_an_image_without_group_is_refused(folder):
 
 def test_groups_without_the_columns_are_refused(folder):
     (folder / 'groups.csv').write_text('name,ring\n0,a\n')
-    with pytest.raises(DatasetError, match=r'columns name, ring; expected stem and group'):
+    with pytest.raises(DatasetError, match=r'columns name, ring; expected stem, group'):
         CrackDataset.read(folder)
 
 
@@ -126,4 +126,26 @@ def test_an_empty_folder_is_refused(folder):
     for path in (folder / 'background').iterdir():
         path.unlink()
     with pytest.raises(DatasetError, match='background: found no picture; expected files that'):
+        CrackDataset.read(folder)
+
+
+def test_images_of_one_stem_in_both_folders_have_groups_of_their_own(folder):
+    rows = [f'Crack/{number},c{number}' for number in range(10)]
+    rows += [f'{number},d{number}' for number in range(10, 20)]
+    rows += [f'background/{number},b{number}' for number in range(10)]
+    (folder / 'groups.csv').write_text('\n'.join(['stem,group', *rows]))
+    assert {found.stem: found.group for found in CrackDataset.read(folder).images}.items() >= {
+        'Crack/3': 'c3', 'Crack/13': 'd13', 'background/3': 'b3'}.items()
+
+
+def test_a_stem_of_two_groups_is_refused(folder):
+    (folder / 'groups.csv').write_text('stem,group\n' + ''.join(
+        f'{number},{group}{number}\n' for group in 'cb' for number in range(20)))
+    with pytest.raises(DatasetError, match="0 has the groups 'c0' and 'b0'; expected one, or"):
+        CrackDataset.read(folder)
+
+
+def test_two_files_of_one_stem_are_refused(folder):
+    picture(folder / 'Crack' / '3.png')
+    with pytest.raises(DatasetError, match='found 3.jpg and 3.png; expected each stem once'):
         CrackDataset.read(folder)

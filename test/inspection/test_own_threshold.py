@@ -94,6 +94,14 @@ def test_command_writes_what_process_takes(recordings, tmp_path):
     assert verdicts.count('CRACK') <= 1 and verdicts.count('NO_CRACK') >= 11
 
 
+def test_what_took_minutes_is_told_though_the_file_cannot_be_written(recordings, tmp_path):
+    result = run.invoke(app, ['threshold', str(recordings / 'clean'), '--false-alarms', '0.2',
+                              '--out', str(tmp_path)])
+    assert result.exit_code == 1
+    assert 'flagged at' in result.output and 'threshold 0.' in result.output
+    assert 'error:' in result.output and str(tmp_path) in result.output
+
+
 def test_the_file_names_the_model_that_was_chosen(recordings, tmp_path):
     file = tmp_path / 'own.yaml'
     result = run.invoke(app, ['threshold', str(recordings / 'clean'), '--false-alarms', '0.2',

@@ -61,10 +61,20 @@ def test_what_the_classifier_is_told_holds_too_and_the_command_wins(tmp_path):
     assert (said.threshold, said.model) == (0.1, 'own')
 
 
+def test_threshold_and_model_of_all_nodes_hold_for_each(tmp_path):
+    file = written(tmp_path, all={'threshold': 0.9, 'model': 'own'},
+                   segmenter={'threshold': 0.3})
+    said = read_parameters(file)
+    assert (said.classifier.threshold, said.classifier.model) == (0.9, 'own')
+    assert (said.segmenter.threshold, said.segmenter.model) == (0.3, 'own')
+
+
 @pytest.mark.parametrize(('classifier', 'message'), [
     ({'mm_per_px': 1.0}, "own.yaml: unknown parameter 'mm_per_px', expected one of min_bright"),
     ({'max_blur': 2.0}, "own.yaml: parameter 'max_blur' is 2.0, expected 0..1"),
-    ({'threshold': 1.5}, "own.yaml: parameter 'threshold' is 1.5, expected -1..1")])
+    ({'threshold': 1.5}, "own.yaml: parameter 'threshold' is 1.5, expected a decimal number such"),
+    ({'threshold': True}, "'threshold' is True, expected a decimal number such as 0.5, -1..1"),
+    ({'threshold': 1}, "'threshold' is 1, expected a decimal number such as 0.5, -1..1")])
 def test_what_does_not_fit_the_classifier_is_named(tmp_path, classifier, message):
     with pytest.raises(ParameterFileError) as error:
         read_parameters(written(tmp_path, classifier=classifier))
@@ -92,7 +102,7 @@ def test_the_node_may_be_named_as_in_ros_and_others_told_things_of_their_own(tmp
     ({'camera_roll': [9.0]}, 'expected only -3.14159..3.14159'),
     ({'cameras': 'left'}, "'cameras' is 'left', expected a list of strings"),
     ({'model': 3}, "'model' is 3, expected a string"),
-    ({'threshold': 'high'}, "'threshold' is 'high', expected -1..1"),
+    ({'threshold': 'high'}, "'threshold' is 'high', expected a decimal number"),
     ({'chainage_from': 'gps'}, "'gps', expected one of axis, distance")])
 def test_what_does_not_fit_is_named(tmp_path, segmenter, message):
     with pytest.raises(ParameterFileError) as error:

@@ -5,6 +5,7 @@ import json
 
 import pytest
 from typer.testing import CliRunner
+import yaml
 
 from tunnel_crack_ros.cli import app
 from tunnel_crack_ros.vision import model_list
@@ -34,6 +35,17 @@ def test_models_are_listed_and_verified(toy_models, folder):
     assert good.megabytes == round((folder / f'{good.name}.onnx').stat().st_size / 1e6, 1)
     assert not broken.is_ok and 'SHA-256 is' in broken.state
     assert broken.provider == '' and broken.headline == ''
+
+
+@pytest.mark.parametrize('metrics', ['text', ['text'], [{'name': 'iou'}]])
+def test_a_card_of_odd_metrics_is_listed_as_wrong_beside_the_others(toy_models, folder, metrics):
+    card = folder / f"{toy_models.NAMES['classifier']}.yaml"
+    card.write_text(yaml.safe_dump(yaml.safe_load(card.read_text()) | {'metrics': metrics}))
+    (folder / 'folder.yaml').mkdir()
+    states = {model.name: model.state for model in list_models()}
+    assert states[toy_models.NAMES['segmenter']] == 'ok'
+    assert 'expected a' in states[toy_models.NAMES['classifier']]
+    assert 'folder.yaml: not a YAML file' in states['folder']
 
 
 def test_a_broken_model_fails_the_command(folder):

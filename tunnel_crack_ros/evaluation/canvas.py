@@ -36,12 +36,17 @@ def write(picture: Picture, text: str, at: tuple[int, int], colour: Colour = BLA
 
     :param at: left end of the base line, px.
     """
-    cv2.putText(picture, text, at, _FONT, _SCALE, colour, 1, cv2.LINE_AA)
+    cv2.putText(picture, _drawable(text), at, _FONT, _SCALE, colour, 1, cv2.LINE_AA)
 
 
 def text_width(text: str) -> int:
     """Return the width of a line that `write` writes, px."""
-    return int(cv2.getTextSize(text, _FONT, _SCALE, 1)[0][0])
+    return int(cv2.getTextSize(_drawable(text), _FONT, _SCALE, 1)[0][0])
+
+
+def _drawable(text: str) -> str:
+    """Replace what is not UTF-8 in a name: OpenCV would end the process."""
+    return text.encode('utf-8', 'replace').decode()
 
 
 def caption(text: str, width: int, colour: Colour = BLACK) -> Picture:

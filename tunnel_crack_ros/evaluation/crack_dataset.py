@@ -98,9 +98,10 @@ class CrackDataset:
 
         Three layouts are understood: a folder with `index.csv` (columns source, stem, split,
         label (crack or no_crack) and group; where there is a column cluster, it counts as group;
-        files in `<source>/images` and `<source>/masks`), and any folder with
-        `images/` and `masks/` whose file stems match. In the second, an image without crack has
-        an all-black mask: a missing mask is an error, since forgotten labels look just like it.
+        files in `<source>/images`, masks of the same stem, PNG, in `<source>/masks`), and any
+        folder with `images/` and `masks/` whose file stems match. In the second, an image without
+        crack has an all-black mask: a missing mask is an error, since forgotten labels look just
+        like it.
         In both, a mask of the same stem in `masks_distractor/` beside `masks/` shows what looks
         like a crack and is none. The third is that of the paper's data, `crack/`, `background/`
         and `masks/`: see `nuaacrack.py`.
@@ -155,36 +156,57 @@ class CrackDataset:
         if not kept:
             raise DatasetError(
                 f"{self.root}: no image left in split {split or 'any'} of sources "
-                f"{', '.join(sources) if sources else 'all'}")
+                f"{', '.join(sources) if sources else 'all'}"
+                + (f", without those named {', '.join(f'{name}...' for name in without)}"
+                   if without else ''))
         return CrackDataset(self.root, kept)
 
 
-def _read_index(root: Path) -> Iterator[CrackImage]:
-    distractors: dict[str, dict[str, Path]] = {}
-    path = root / 'index.csv'
+def table_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Read a table with a header, comma-separated, UTF-8.
+
+    :raises DatasetError: it is none, or lacks one of the columns.
+    """
     # spreadsheets put a mark before UTF-8
     with path.open(newline='', encoding='utf-8-sig') as file:
-        rows = csv.DictReader(file)
-        columns = rows.fieldnames or ()
-        if not set(_COLUMNS) <= set(columns):
-            raise DatasetError(f"{path}: found the columns {', '.join(columns) or 'none'}; "
-                               f"expected {', '.join(_COLUMNS)}")
-        for row in rows:
-            if row['label'] not in _LABELS or row['split'] not in ('', *SPLITS):
-                raise DatasetError(
-                    f"{path}: {row['source']} {row['stem']} has the label '{row['label']}' and "
-                    f"the split '{row['split']}'; expected {' or '.join(_LABELS)}, and one of "
-                    f"{', '.join(SPLITS)}")
-            folder = root / row['source']
-            if row['source'] not in distractors:
-                distractors[row['source']] = _distractors(folder)
-            yield CrackImage(
-                source=row['source'], stem=row['stem'], split=row['split'],
-                has_crack=row['label'] == 'crack',
-                image_path=folder / 'images' / f"{row['stem']}.jpg",
-                mask_path=folder / 'masks' / f"{row['stem']}.png",
-                group=f"{row['source']}/{row.get('cluster') or row['group']}",
-                distractor_path=distractors[row['source']].get(row['stem']))
+        try:
+            table = csv.DictReader(file, strict=True)
+            found = table.fieldnames or ()
+            rows = list(table)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise DatasetError(f'{path}: no table of comma-separated values in UTF-8: {error}'
+                               ) from None
+    if not set(columns) <= set(found):
+        raise DatasetError(f"{path}: found the columns {', '.join(found) or 'none'}; "
+                           f"expected {', '.join(columns)}")
+    return rows
+
+
+def _read_index(root: Path) -> Iterator[CrackImage]:
+    images: dict[str, dict[str, Path]] = {}     # source: stem: file
+    distractors: dict[str, dict[str, Path]] = {}
+    splits: dict[tuple[str, str], str] = {}
+    path = root / 'index.csv'
+    for row in table_rows(path, _COLUMNS):
+        source, stem, split = row['source'], row['stem'], row['split']
+        if row['label'] not in _LABELS or split not in ('', *SPLITS):
+            raise DatasetError(
+                f"{path}: {source} {stem} has the label '{row['label']}' and the split "
+                f"'{split}'; expected {' or '.join(_LABELS)}, and one of {', '.join(SPLITS)}")
+        if (source, stem) in splits:
+            raise DatasetError(f"{path}: {source} {stem} stands there twice, in the splits "
+                               f"'{splits[source, stem]}' and '{split}'; expected it once")
+        splits[source, stem] = split
+        folder = root / source
+        if source not in images:
+            images[source] = {each.stem: each for each in _pictures(folder / 'images')}
+            distractors[source] = _distractors(folder)
+        yield CrackImage(
+            source=source, stem=stem, split=split, has_crack=row['label'] == 'crack',
+            image_path=images[source].get(stem, folder / 'images' / f'{stem}.jpg'),
+            mask_path=folder / 'masks' / f'{stem}.png',
+            group=f"{source}/{row.get('cluster') or row['group']}",
+            distractor_path=distractors[source].get(stem))
 
 
 def _read_folder(root: Path) -> Iterator[CrackImage]:
@@ -208,11 +230,12 @@ def _read_folder(root: Path) -> Iterator[CrackImage]:
 
 
 def _distractors(folder: Path) -> dict[str, Path]:
-    inner = folder / 'masks_distractor'
-    return {path.stem: path for path in _pictures(inner)} if inner.is_dir() else {}
+    return {path.stem: path for path in _pictures(folder / 'masks_distractor')}
 
 
 def _pictures(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
 
 
@@ -229,6 +252,8 @@ def _read(path: Path, flags: int) -> npt.NDArray[np.uint8]:
 
 def _read_mask(path: Path) -> npt.NDArray[np.bool_]:
     values = _read(path, cv2.IMREAD_UNCHANGED)
+    if values.dtype.kind not in 'ui':
+        raise DatasetError(f'{path}: mask of {values.dtype}; expected whole numbers, 8 or 16 bits')
     top = int(np.iinfo(values.dtype).max)   # 65535 of 16 bits
     if values.ndim == 3:
         if values.shape[2] == 4 and values[:, :, 3].min() < top:

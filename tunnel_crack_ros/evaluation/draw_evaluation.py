@@ -63,14 +63,14 @@ def draw_evaluation(report: EvaluationReport, folder: Path,
 
 
 def titles(models: Sequence[str | Path]) -> dict[str, str | Path]:
-    """Give each model a short title: its file's name without endings; with its folder if doubled.
+    """Give each model a title: its file's name without endings, longer where two are alike.
 
     :return: title -> model, in order; the same model twice is listed once.
     """
-    short = {model: _stem(model) for model in models}
-    taken = list(short.values())
-    return {title if taken.count(title) == 1 else f'{Path(model).parent.name}/{title}': model
-            for model, title in short.items()}
+    different = list(dict.fromkeys(models))
+    lengths = [[name(model) for model in different] for name in (_stem, _with_folder, str)]
+    return {next((names[i] for names in lengths if names.count(names[i]) == 1), str(model)): model
+            for i, model in enumerate(different)}
 
 
 def varied(scores: Sequence[ImageScore], count: int) -> list[ImageScore]:
@@ -120,3 +120,7 @@ def _stem(model: str | Path) -> str:
     for ending in (f'.best{CHECKPOINT}', CHECKPOINT, '.onnx', '.yaml'):
         name = name.removesuffix(ending)
     return name
+
+
+def _with_folder(model: str | Path) -> str:
+    return '/'.join([*Path(model).parts[-2:-1], _stem(model)])

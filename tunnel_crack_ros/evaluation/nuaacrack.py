@@ -9,14 +9,14 @@ label:
     <root>/crack/        or cracks, cracked, positive
     <root>/background/   or backgrounds, non_crack, no_crack, noncrack, negative
     <root>/masks/        or mask, labels: one for each image in crack/, of the same stem
-    <root>/groups.csv    optional; columns stem, group: images of one group show the same place
+    <root>/groups.csv    optional; columns stem (17, or crack/17 where both folders have a 17) and
+                         group: images of one group show the same place
 
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from tunnel_crack_ros.evaluation.crack_dataset import (
     CrackImage,
     DatasetError,
     PICTURE_SUFFIXES,
+    table_rows,
 )
 
 CRACK_FOLDERS = ('crack', 'cracks', 'cracked', 'positive')
@@ -98,15 +99,17 @@ def _images(root: Path, names: Sequence[str], has_crack: bool,
             raise DatasetError(
                 f'{beside}: no mask for {len(missing)} of {len(pictures)} images in '
                 f'{folder.name}/ (first: {missing[0]}); expected one of the same stem for each')
-    unknown = [] if groups is None else [stem for stem in pictures if stem not in groups]
+    named = {stem: f'{folder.name}/{stem}' for stem in pictures}
+    unknown = [] if groups is None else [
+        stem for stem in pictures if stem not in groups and named[stem] not in groups]
     if unknown:
         raise DatasetError(
             f"{root / 'groups.csv'}: no group for {len(unknown)} of {len(pictures)} images in "
             f'{folder.name}/ (first: {unknown[0]}); expected a row for each')
     return [CrackImage(
-        source=root.resolve().name, stem=f'{folder.name}/{stem}', split='', has_crack=has_crack,
+        source=root.resolve().name, stem=named[stem], split='', has_crack=has_crack,
         image_path=path, mask_path=masks.get(stem),
-        group=f'{folder.name}/{stem}' if groups is None else groups[stem])
+        group=named[stem] if groups is None else groups.get(named[stem]) or groups[stem])
         for stem, path in pictures.items()]
 
 
@@ -114,13 +117,14 @@ def _groups(root: Path) -> dict[str, str] | None:
     path = root / 'groups.csv'
     if not path.is_file():
         return None
-    with path.open(newline='', encoding='utf-8-sig') as file:
-        rows = csv.DictReader(file)
-        columns = rows.fieldnames or ()
-        if not {'stem', 'group'} <= set(columns):
-            raise DatasetError(f"{path}: found the columns {', '.join(columns) or 'none'}; "
-                               'expected stem and group')
-        return {row['stem']: row['group'] for row in rows}
+    groups: dict[str, str] = {}
+    for row in table_rows(path, ('stem', 'group')):
+        stem, group = row['stem'], row['group']
+        if groups.setdefault(stem, group) != group:
+            raise DatasetError(f"{path}: {stem} has the groups '{groups[stem]}' and '{group}'; "
+                               'expected one, or the folder before the stem where two images '
+                               'share it (crack/17)')
+    return groups
 
 
 def _folder(root: Path, names: Sequence[str]) -> Path | None:
@@ -131,8 +135,13 @@ def _folder(root: Path, names: Sequence[str]) -> Path | None:
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
-    pictures = {path.stem: path for path in sorted(folder.iterdir())
-                if path.suffix.lower() in PICTURE_SUFFIXES}
+    pictures: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in PICTURE_SUFFIXES:
+            continue
+        if (other := pictures.setdefault(path.stem, path)) is not path:
+            raise DatasetError(f'{folder}: found {other.name} and {path.name}; expected each stem '
+                               'once')
     if not pictures:
         raise DatasetError(f'{folder}: found no picture; expected files that end in '
                            f"{', '.join(PICTURE_SUFFIXES)}")

@@ -80,8 +80,9 @@ def _stage(kind: type[_Settings], said: Mapping[str, Any], given: Mapping[str, A
                                  'strings')
     if not isinstance(model, str):
         raise ParameterFileError(f"{where}parameter 'model' is {model!r}, expected a string")
-    if not isinstance(threshold, (int, float)) or not -1.0 <= threshold <= 1.0:
-        raise ParameterFileError(f"{where}parameter 'threshold' is {threshold!r}, expected -1..1")
+    if type(threshold) is not float or not -1.0 <= threshold <= 1.0:   # as a node takes it
+        raise ParameterFileError(f"{where}parameter 'threshold' is {threshold!r}, expected a "
+                                 'decimal number such as 0.5, -1..1')
     for name, value in values.items():
         if name not in known:
             raise ParameterFileError(f"{where}unknown parameter '{name}', expected one of "
@@ -112,7 +113,7 @@ def _is_of(name: object, node: str) -> bool:
 
 def _section(content: Mapping[str, Any], node: str, kind: type[Any],
              where: str) -> dict[str, Any]:
-    known = {entry.name for entry in fields(kind)} | {'cameras'}
+    known = {entry.name for entry in fields(kind)} | {'cameras', 'model', 'threshold'}
     values: dict[str, Any] = {}
     # as ROS does it: what stands in the section of the node wins
     for name in sorted((name for name in content if _is_of(name, node)), key=OF_ALL.__ne__):

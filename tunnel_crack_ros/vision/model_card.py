@@ -92,7 +92,7 @@ class ModelCard:
             values = yaml.safe_load(path.read_text(encoding='utf-8'))
         except FileNotFoundError:
             raise CardError(f'{path}: no such model card') from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
             raise CardError(f'{path}: not a YAML file: {error}') from None
         if not isinstance(values, dict):
             raise CardError(f'{path}: holds no keys, expected a model card')
@@ -120,6 +120,14 @@ class ModelCard:
         taken['input_size'] = (int(size[0]), int(size[1]))
         if not isinstance(taken.get('taps', {}), dict):
             raise CardError(f"taps are {taken['taps']!r}, expected layer: tensor")
+        for key in ('training_data', 'licences', 'metrics'):
+            entries = taken.get(key, [])
+            if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
+                raise CardError(f'{key} are {entries!r}, expected a list of keys and values')
+        for metric in taken.get('metrics', []):
+            if type(metric.get('value')) not in (int, float):
+                raise CardError(f"metric {metric.get('name')} has the value "
+                                f"{metric.get('value')!r}, expected a number")
         taken['threshold'] = float(taken['threshold'])
         taken['peak'] = float(taken.get('peak', 0.0))
         taken['enlarge'] = float(taken.get('enlarge', 1.0))
