@@ -112,9 +112,13 @@ def test_a_depth_image_that_cannot_be_read_is_noted(record):
     assert "encoding 'rgb8', expected 16UC1 (mm) or 32FC1 (m)" in frame.sensed.note
 
 
+def packed(ms: int, picture: np.ndarray, ending: str, kind: str):
+    return made('sensor_msgs/msg/CompressedImage', header=header(ms, 'eye'), format=kind,
+                data=cv2.imencode(ending, picture)[1].reshape(-1))
+
+
 def jpeg(ms: int, picture: np.ndarray):
-    return made('sensor_msgs/msg/CompressedImage', header=header(ms, 'eye'), format='jpeg',
-                data=cv2.imencode('.jpg', picture)[1].reshape(-1))
+    return packed(ms, picture, '.jpg', 'jpeg')
 
 
 def calibration(ms: int):
@@ -146,6 +150,14 @@ def test_the_same_pictures_recorded_twice_count_once(record):
     assert sorted(frame.camera for frame in source) == ['eye', 'nose']
     only, = open_source(bag, ['/eye/image_raw/compressed'])
     assert only.camera == 'eye'
+
+
+def test_a_bayer_mosaic_that_image_transport_packed_has_its_colours(record):
+    mosaic = np.full((24, 32), 90, np.uint8)
+    mosaic[::2, ::2], mosaic[1::2, 1::2] = 180, 40
+    frame, = open_source(record(('/eye/image_raw/compressed', 10_000, packed(
+        10_000, mosaic, '.png', 'bayer_rggb8; png compressed '))))
+    assert frame.rgb[10, 10].tolist() == [180, 90, 40]
 
 
 RAW = ('/eye/image_raw', 'sensor_msgs/msg/Image')

@@ -165,6 +165,26 @@ def test_compressed_grey_and_16_bit_pictures_become_rgb():
     assert np.abs(deep[:, :, 0].astype(int) - grey).max() <= 1
 
 
+@pytest.mark.parametrize('pattern', ['rggb', 'bggr', 'gbrg', 'grbg'])
+@pytest.mark.parametrize(('ending', 'bits', 'tolerance'), [
+    ('.png', 8, 4), ('.png', 16, 4), ('.jpg', 8, 16)])
+def test_a_packed_bayer_mosaic_gives_back_its_colours(pattern, ending, bits, tolerance):
+    mosaic = bayer(picture(), pattern)
+    if bits == 16:
+        mosaic = mosaic.astype(np.uint16) << 8
+    found = rgb_from_compressed(encoded(ending, mosaic),
+                                f'bayer_{pattern}{bits}; {ending[1:]} compressed ')
+    # as of a raw mosaic; JPEG rounds the mosaic's finest pattern off
+    assert np.abs(found.astype(int) - picture())[2:-2, 2:-2].max() <= tolerance
+
+
+def test_a_bayer_picture_that_was_packed_in_colours_keeps_them():
+    found = rgb_from_compressed(encoded('.png'), 'bayer_rggb8; png compressed bgr8')
+    assert np.array_equal(found, picture())
+    with pytest.raises(FrameError, match="unknown encoding 'bayer_xyz8'"):
+        rgb_from_compressed(encoded('.png', picture()[:, :, 0]), 'bayer_xyz8; png compressed ')
+
+
 def test_a_jpeg_that_its_camera_padded_is_whole():
     assert rgb_from_compressed(encoded('.jpg') + bytes(3000)).shape == (60, 80, 3)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TypeAlias
 
 import cv2
@@ -125,13 +126,16 @@ def rgb_from_raw(data: bytes | memoryview | npt.NDArray[np.uint8], *, width: int
                          f'{_first_line(error)}') from error
 
 
-def rgb_from_compressed(data: bytes | memoryview | npt.NDArray[np.uint8]) -> RgbFrame:
+def rgb_from_compressed(data: bytes | memoryview | npt.NDArray[np.uint8],
+                        description: str = '') -> RgbFrame:
     """Decode a JPEG, PNG or other file that OpenCV reads.
 
     :param data: the whole file.
+    :param description: `format` of a sensor_msgs/CompressedImage, such as `bayer_rggb8; png
+        compressed `: image_transport packs a Bayer mosaic as the grey picture that it looks like.
     :return: uint8, H x W x 3, RGB.
     :raises FrameError: nothing to decode, not a picture, or a JPEG that ends too early or lost
-        bytes on the way.
+        bytes on the way; or an unknown Bayer pattern.
     """
     raw = np.frombuffer(data, np.uint8)
     if raw.size == 0:
@@ -151,7 +155,21 @@ def rgb_from_compressed(data: bytes | memoryview | npt.NDArray[np.uint8]) -> Rgb
     if max(bgr.shape[:2]) > MAX_SIDE:
         raise FrameError(f'size {bgr.shape[1]} x {bgr.shape[0]} px, '
                          f'expected 1..{MAX_SIDE} px a side')
+    if description.startswith('bayer_'):
+        stored = cv2.imdecode(raw, cv2.IMREAD_UNCHANGED)
+        if stored is not None and stored.ndim == 2:     # else somebody made colours of it before
+            return _rgb_from_mosaic(stored, description.split(';')[0].strip())
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+
+
+def _rgb_from_mosaic(mosaic: npt.NDArray[np.generic], encoding: str) -> RgbFrame:
+    """Make colours of a mosaic, H x W, whose bits JPEG may have reduced to 8."""
+    height, width = mosaic.shape
+    pattern = encoding.rstrip('0123456789')
+    return rgb_from_raw(np.ascontiguousarray(mosaic).view(np.uint8).reshape(-1), width=width,
+                        height=height, step=width * mosaic.itemsize,
+                        encoding=f'{pattern}{8 * mosaic.itemsize}',
+                        big_endian=sys.byteorder == 'big')
 
 
 def _is_jpeg(raw: npt.NDArray[np.uint8]) -> bool:

@@ -123,7 +123,7 @@ def _note(message: Any, connection: Connection, topics: BagTopics,
 
 def _pixels(message: Any, kind: str) -> RgbFrame:
     if kind == COMPRESSED:
-        return rgb_from_compressed(message.data)
+        return rgb_from_compressed(message.data, message.format)
     return rgb_from_raw(message.data, width=message.width, height=message.height,
                         step=message.step, encoding=message.encoding,
                         big_endian=bool(message.is_bigendian))
