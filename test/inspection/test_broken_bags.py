@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bags whose recording never ended, or whose bytes went bad: what is whole is read."""
 
+from contextlib import closing
 import logging
+import math
 import shutil
+import sqlite3
 import struct
 
 from backports import zstd
@@ -17,6 +20,7 @@ from tunnel_crack_ros.inspection.sources.cut_off_mcap import CutOffMcap, whole_p
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 IMAGE = 'sensor_msgs/msg/Image'
+RANGE = 'sensor_msgs/msg/Range'
 MS = 1_000_000
 
 
@@ -60,7 +64,7 @@ def test_a_frame_whose_bytes_are_no_message_is_an_unreadable_frame(record, broke
     assert len({frame.name for frame in frames}) == 3
 
 
-def test_sensors_whose_bytes_are_no_message_say_nothing(record, tmp_path):
+def test_sensors_whose_bytes_are_no_message_say_nothing_and_are_told(tmp_path, caplog):
     folder = tmp_path / 'bag'
     with Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         topics = [writer.add_connection(*topic, typestore=STORE) for topic in (
@@ -70,8 +74,36 @@ def test_sensors_whose_bytes_are_no_message_say_nothing(record, tmp_path):
         for number, topic in enumerate(topics[:-1]):
             writer.write(topic, (number + 1) * MS, b'\0\1\0\0no')
         writer.write(topics[-1], 9 * MS, image(7, 9))
-    frame, = open_source(folder)
+    with caplog.at_level(logging.WARNING):
+        frame, = open_source(folder)
     assert values([frame]) == [7] and frame.sensed.calibration is None
+    for topic in ('/left/camera_info', '/left/range', '/odometry', '/left/depth'):
+        assert f'{folder}: 1 of 1 messages on {topic} cannot be read' in caplog.text
+
+
+def test_distances_of_a_humble_recording_are_read_though_its_type_is_another(tmp_path, caplog):
+    humble = get_typestore(Stores.ROS2_HUMBLE)
+    folder = tmp_path / 'bag'
+    header = humble.types['std_msgs/msg/Header'](
+        frame_id='laser', stamp=humble.types['builtin_interfaces/msg/Time'](sec=0, nanosec=MS))
+    with Writer(folder, version=8, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        laser = writer.add_connection('/left/range', RANGE, typestore=humble)
+        writer.write(laser, MS, humble.serialize_cdr(humble.types[RANGE](
+            header=header, radiation_type=1, field_of_view=0.1, min_range=0.1, max_range=30.0,
+            range=2.5), RANGE))
+        camera = writer.add_connection('/left/image_raw', IMAGE, typestore=humble)
+        writer.write(camera, 2 * MS, image(7, 2))
+    without_definitions(folder / 'bag.db3')
+    frame, = open_source(folder)
+    assert frame.sensed.range_m == 2.5 and math.isnan(frame.sensed.range_sigma_m)
+    assert not caplog.records
+
+
+def without_definitions(file):
+    """Make of an SQLite recording one as Humble writes it."""
+    with closing(sqlite3.connect(file)) as content, content:
+        content.execute('DELETE FROM message_definitions')
+        content.execute("UPDATE topics SET type_description_hash = ''")
 
 
 def cut_off(folder, share):

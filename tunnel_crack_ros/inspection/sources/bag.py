@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping
+import logging
 from pathlib import Path
 from typing import Any
 
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.interfaces import Connection
-from rosbags.typesys import get_typestore, Stores
 
 from tunnel_crack_ros.inspection.sensor_messages import (
     calibration_of,
@@ -20,7 +20,11 @@ from tunnel_crack_ros.inspection.sensor_messages import (
     stamp_ns,
 )
 from tunnel_crack_ros.inspection.sources.bag_files import readable_paths
-from tunnel_crack_ros.inspection.sources.bag_message import read_messages, Unreadable
+from tunnel_crack_ros.inspection.sources.bag_message import (
+    default_types,
+    read_messages,
+    Unreadable,
+)
 from tunnel_crack_ros.inspection.sources.bag_topics import (
     BagTopics,
     COMPRESSED,
@@ -37,6 +41,7 @@ from tunnel_crack_ros.vision.frame import rgb_from_compressed, rgb_from_raw
 from tunnel_crack_ros.vision.frame_measures import CameraSensors
 from tunnel_crack_ros.vision.odometry_history import OdometryHistory
 
+_LOG = logging.getLogger(__name__)
 _LOOK_AHEAD_NS = 300_000_000    # so long a frame waits for sensors that were recorded after it
 
 
@@ -70,6 +75,8 @@ class BagFrames:
         waiting: deque[tuple[int, Any, Connection]] = deque()
         named = UniqueNames()
         broken: SourceError | None = None
+        heard: Counter[str] = Counter()
+        unread: dict[str, list[str]] = defaultdict(list)
 
         def frame(recorded_ns: int, message: Any, connection: Connection) -> RecordedFrame:
             camera = self._topics.images[connection.topic]
@@ -97,12 +104,19 @@ class BagFrames:
                         yield frame(*waiting.popleft())
                     if connection.topic in topics.images:
                         waiting.append((recorded_ns, message, connection))
-                    elif not isinstance(message, Unreadable):
+                        continue
+                    heard[connection.topic] += 1
+                    if isinstance(message, Unreadable):
+                        unread[connection.topic].append(message.error)
+                    else:
                         _note(message, connection, topics, sensors, odometry)
             except SourceError as error:
                 broken = error
             while waiting:
                 yield frame(*waiting.popleft())
+        for topic, errors in unread.items():
+            _LOG.warning('%s: %d of %d messages on %s cannot be read and say nothing: %s',
+                         self._bag, len(errors), heard[topic], topic, errors[0])
         if broken is not None:
             raise broken
 
@@ -138,10 +152,10 @@ def _paths(bag: Path) -> list[Path]:
 
 def _reading(bag: Path, paths: list[Path]) -> AnyReader:
     try:
-        reader = AnyReader(paths, default_typestore=get_typestore(Stores.ROS2_JAZZY))
+        reader = AnyReader(paths, default_typestore=default_types())
         reader.open()
         reader.close()
-        return AnyReader(paths, default_typestore=get_typestore(Stores.ROS2_JAZZY))
+        return AnyReader(paths, default_typestore=default_types())
     except (AnyReaderError, OSError, ValueError, KeyError) as error:
         raise SourceError(f'{bag}: cannot be read as a bag: {error}') from error
     except Exception as error:  # the storage plugins raise types of their own

@@ -4,14 +4,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from backports import zstd
 from rosbags.highlevel import AnyReader
-from rosbags.interfaces import Connection
+from rosbags.interfaces import Connection, MessageDefinitionFormat
+from rosbags.typesys import get_typestore, Stores
+from rosbags.typesys.store import Typestore
 
 from tunnel_crack_ros.inspection.sources.recorded_frame import SourceError
+
+# for types that the bag does not define; Humble's Range has no variance
+_DISTRIBUTIONS = (Stores.ROS2_JAZZY, Stores.ROS2_HUMBLE)
+_ZSTD = b'\x28\xb5\x2f\xfd'         # no message begins so: its first byte is 0
 
 
 @dataclass(frozen=True)
@@ -38,8 +47,40 @@ def read_messages(bag: Path, reader: AnyReader, connections: Sequence[Connection
                           f'{type(error).__name__}: {error}') from error
 
 
+def default_types() -> Typestore:
+    """Return the types of a bag that defines none itself."""
+    return _types(_DISTRIBUTIONS[0])
+
+
+def unpacked(data: bytes) -> bytes:
+    """Return a message's bytes, decompressed where the recorder compressed each by itself.
+
+    Only `metadata.yaml` says that it did, and that is written last.
+
+    :raises backports.zstd.ZstdError: it is compressed, and broken.
+    """
+    return zstd.decompress(data) if bytes(data[:len(_ZSTD)]) == _ZSTD else data
+
+
 def _message(reader: AnyReader, data: bytes, connection: Connection) -> Any:
     try:
+        data = unpacked(data)
         return reader.deserialize(data, connection.msgtype)
     except Exception as error:  # whatever broken bytes make of code that rosbags writes itself
-        return Unreadable(f'no {connection.msgtype}: {type(error).__name__}: {error}')
+        found = None
+        if connection.msgdef.format is MessageDefinitionFormat.NONE:
+            found = _of_any_distribution(data, connection.msgtype)
+        return found or Unreadable(f'no {connection.msgtype}: {type(error).__name__}: {error}')
+
+
+def _of_any_distribution(data: bytes, kind: str) -> Any:
+    """Read a message as one of another ROS distribution; None: it is none of theirs."""
+    for store in _DISTRIBUTIONS:
+        with suppress(Exception):   # as above
+            return _types(store).deserialize_cdr(data, kind)
+    return None
+
+
+@cache
+def _types(store: Stores) -> Typestore:
+    return get_typestore(store)
