@@ -69,7 +69,8 @@ def process(
         lining_distance: Annotated[float | None, typer.Option(
             min=0, help="Camera to lining, m; 0: from the bag's depth or range.")] = None,
         tunnel_radius: Annotated[float | None, typer.Option(
-            min=0, help='m; 0: the lining is flat, without clock positions.')] = None,
+            min=0, help='m; with camera_roll in --params for clock positions; 0: the lining is '
+                        'flat, without them.')] = None,
         topic: Annotated[list[str] | None, typer.Option(
             help='Image topic of a bag; may be given again. Default: all.')] = None,
         odometry: Annotated[str, typer.Option(
@@ -98,6 +99,10 @@ def process(
             'tunnel_radius_m': tunnel_radius, 'threshold': segmenter_threshold,
             'model': segmenter or (chosen.segmenter if models else None)})
         judging, outlining, settings = said.classifier, said.segmenter, said.segmenter.settings
+        for own in (out / 'overlays', out / 'masks'):
+            if path.resolve().is_relative_to(own.resolve()):
+                raise ValueError(f'{path}: lies in the results of an earlier inspection, which '
+                                 f'--out {out} removes first; expected another folder for one')
         source = open_source(path, topic or [], odometry, depth, distance)
         inspector = Inspector(
             CrackClassifier(Model.load(judging.model or chosen.classifier, task='classifier'),
@@ -114,15 +119,23 @@ def process(
                 bars.update(classifying, completed=done.frames, total=max(done.of, done.frames))
                 bars.update(segmenting, completed=done.flagged, total=done.flagged or None)
             summary = inspect(source, out, inspector, show, recording=str(path))
-    for note, count in summary.notes.items():
+    notes = summary.notes | {f'unreadable: {fault}': n for fault, n in summary.faults.items()}
+    if settings.tunnel_radius_m and summary.cracks and 'camera_roll' not in said.segmenter.named:
+        notes['camera_roll is not given (--params): clock positions count every camera as looking '
+              'at the crown'] = summary.cracked
+    for note, count in notes.items():
         console.print(f'[yellow]warning:[/yellow] {escape(note)} ({count} frames)',
                       soft_wrap=True)
     if as_json:
         print((out / 'cracks.json').read_text())
-        return
-    print(summary.sentence())
-    print('  '.join(f'{out}/{name}' for name in (
-        'overlays/', 'masks/', 'cracks.csv', 'cracks.json', 'cracks.geojson')))
+    else:
+        print(summary.sentence())
+        print('  '.join(f'{out}/{name}' for name in (
+            'overlays/', 'masks/', 'frames.csv', 'cracks.csv', 'cracks.json', 'cracks.geojson')))
+    if summary.frames and summary.unreadable == summary.frames:
+        console.print(f'[red]error:[/red] {escape(str(path))}: no frame can be read',
+                      soft_wrap=True)
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -144,10 +157,18 @@ def threshold(
         ) -> None:
     """Fit stage 1's threshold to your tunnel, from frames of it that show no crack."""
     with one_line_errors():
+        from tunnel_crack_ros.inspection.own_threshold import (
+            is_own_file,
+            judge,
+            parameter_text,
+            threshold_for,
+        )
         if out and params and out.exists() and params.exists() and out.samefile(params):
             raise ValueError(f'{out}: is the file of --params, whose other values would be lost; '
                              'expected another name for --out')
-        from tunnel_crack_ros.inspection.own_threshold import judge, parameter_text, threshold_for
+        if out and out.is_file() and not is_own_file(out):
+            raise ValueError(f'{out}: exists, and `threshold` did not write it; expected another '
+                             'name for --out')
         from tunnel_crack_ros.inspection.parameter_file import read_parameters
         from tunnel_crack_ros.inspection.sources import open_source
         from tunnel_crack_ros.vision import CrackClassifier, Model
@@ -227,20 +248,26 @@ def explain(
         )
         from tunnel_crack_ros.vision.score_cam import ScoreCam
         check_ending(out)
+        if out.exists() and image.exists() and out.samefile(image):
+            raise ValueError(f'{out}: is the picture itself; expected another name for --out')
         frame = read_picture(image)
         loaded = Model.load(model or SEGMENTER, with_taps=True)
         cam = ScoreCam(loaded, baseline=baseline)
         with progress_bars() as bars:
             bar = moving_bar(bars, 'Explaining', 'passes')
+            mask = CrackSegmenter(loaded).segment(frame).mask \
+                if loaded.card.task == 'segmenter' else None
+            predicted = mask is not None and mask.any()
             found = cam.explain(frame, layers_of(layers), method=method, deadline_s=deadline,
+                                region=mask > 0 if mask is not None and predicted else None,
                                 on_progress=lambda p: bar(p.passes, p.expected))
-        mask = CrackSegmenter(loaded).segment(frame).mask \
-            if loaded.card.task == 'segmenter' else None
         sheet = draw_sheet(frame, found, mask, f'{loaded.card.identity}, {method}')
         write_picture(out, sheet)
     print_table(('layer', 'channels', 'scored', 'passes', 'fidelity'), [
         [heat.layer, str(heat.channels), str(heat.scored), str(heat.passes),
          f'{heat.fidelity:.3f}'] for heat in found.heat_maps])
+    if mask is not None and not predicted:
+        print(f'{image}: nothing is predicted; explained is what came nearest to it')
     print(f'{out}  {found.passes} passes in {found.elapsed_s:.1f} s'
           f'{"" if found.complete else ", cut short"}')
 
@@ -249,7 +276,8 @@ def explain(
 def evaluate(
         data: Annotated[Path, typer.Option(
             help='Folder with index.csv, or with images/ and masks/.')],
-        split: Annotated[str, typer.Option(help='train, val or test.')] = 'test',
+        split: Annotated[str, typer.Option(
+            help='train, val or test; of a folder without splits, all.')] = 'test',
         source: Annotated[list[str] | None, typer.Option(
             help='Only this source; may be given again. Default: all but asphalt.')] = None,
         models: ModelSetName = '',
@@ -277,6 +305,9 @@ def evaluate(
             judge, outliner = classifier or chosen.classifier, segmenter or chosen.segmenter
             report = score(data, split, source or None, judge, outliner,
                            progress=moving_bar(bars, 'Evaluating'), only=only)
+    if report.split != split:
+        console.print(f'[yellow]warning:[/yellow] {escape(str(data))} has no splits: all of it is '
+                      'scored, what a network was trained on too', soft_wrap=True)
     with saved_json(json_file, report.to_json_dict()):
         for table in report.tables():
             output.print(table)
@@ -346,7 +377,8 @@ def replay(
 def demo(
         out: Annotated[Path, typer.Option(help='Folder for everything.')] = Path('results/demo'),
         frames: Annotated[int, typer.Option(min=4, help='Frames of each camera.')] = 80,
-        rate: Annotated[float, typer.Option(help='Times the speed of the drive.')] = 1.0,
+        rate: Annotated[float, typer.Option(
+            min=0.01, max=100.0, help='Times the speed of the drive.')] = 1.0,
         seed: Annotated[int, typer.Option(help='Which tunnel and drive.')] = 36) -> None:
     """Simulate an inspection, replay it through the live nodes, and keep what they publish."""
     with one_line_errors():

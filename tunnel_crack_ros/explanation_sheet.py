@@ -40,8 +40,9 @@ def draw_sheet(frame: RgbFrame, explanation: Explanation,
     :return: uint8, RGB, white where nothing is.
     """
     what = f'f {explanation.score:.2f} (baseline {explanation.baseline_score:.2f})'
-    cells = [_cell(_outlined(frame, mask), 'frame',
-                   what if mask is None else f'{what}; red: what was predicted')]
+    outlined = '' if mask is None else '; red: what was predicted' if mask.any() else \
+        '; nothing predicted'
+    cells = [_cell(_outlined(frame, mask), 'frame', what + outlined)]
     cells += [_cell(draw_heat_map(frame, same[0].values), ' = '.join(h.layer for h in same),
                     caption(same[0])) for same in _by_map(explanation.heat_maps)]
     columns = min(_COLUMNS, len(cells))
@@ -77,6 +78,8 @@ def _scale(width: int) -> RgbFrame:
 
 def caption(heat: HeatMap) -> str:
     """Say how a map was made and how far to trust it."""
+    if heat.channels and not heat.scored and not heat.values.any():
+        return f'none of {heat.channels} channels in time'
     made = f'{heat.scored} of {heat.channels} channels'
     if heat.channels and heat.scored == heat.channels:
         made = f'exact, {heat.channels} channels'

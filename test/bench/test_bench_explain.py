@@ -14,8 +14,9 @@ from tunnel_crack_ros.bench.explanation_trials import around_crack, library_of
 from tunnel_crack_ros.cli import app
 from tunnel_crack_ros.explanation_sheet import draw_sheet
 from tunnel_crack_ros.simulation import render_single
-from tunnel_crack_ros.vision import Model
+from tunnel_crack_ros.vision import CrackSegmenter, Model
 from tunnel_crack_ros.vision.model_folder import SEGMENTER
+from tunnel_crack_ros.vision.picture_file import write_picture
 from tunnel_crack_ros.vision.score_cam import ScoreCam
 
 
@@ -93,6 +94,23 @@ def test_a_square_frame_is_compared_at_the_size_that_the_network_sees():
     frame = np.ascontiguousarray(render_single(0, (204, 204), 1.0, True).rgb)
     found = measure_explain(model, [frame], layers=['decoder'])
     assert found.exact_correlation > 0.999
+
+
+def test_the_sheet_explains_the_mask_that_it_outlines(tmp_path, monkeypatch):
+    asked = []
+    explain = ScoreCam.explain
+    monkeypatch.setattr(ScoreCam, 'explain', lambda *a, **k: asked.append(k) or explain(*a, **k))
+    cracked = render_single(3, (256, 192), 1.0, True).rgb
+    for name, frame in (('cracked', cracked), ('clean', np.full_like(cracked, 150))):
+        write_picture(tmp_path / f'{name}.png', frame)
+        said = CliRunner().invoke(app, [
+            'explain', str(tmp_path / f'{name}.png'), '--out', str(tmp_path / f'{name}_map.png'),
+            '--layers', 'decoder', '--deadline', '0'])
+        assert said.exit_code == 0, said.output
+        assert ('nothing is predicted' in said.output) == (name == 'clean')
+    mask = CrackSegmenter(Model.load(SEGMENTER)).segment(cracked).mask
+    assert mask.any() and np.array_equal(asked[0]['region'], mask > 0)
+    assert asked[1]['region'] is None
 
 
 def test_a_sheet_shows_one_map_under_all_its_names():

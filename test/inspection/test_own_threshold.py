@@ -94,6 +94,17 @@ def test_command_writes_what_process_takes(recordings, tmp_path):
     assert verdicts.count('CRACK') <= 1 and verdicts.count('NO_CRACK') >= 11
 
 
+def test_a_file_of_somebody_else_is_not_written_over_and_an_own_one_is(recordings, tmp_path):
+    file = tmp_path / 'mine.yaml'
+    command = ['threshold', str(recordings / 'clean'), '--false-alarms', '0.2', '--out', str(file)]
+    for _ in range(2):
+        assert run.invoke(app, command).exit_code == 0
+    file.write_text('/**/segmenter:\n  ros__parameters:\n    mm_per_px: 0.5\n')
+    result = run.invoke(app, command)
+    assert result.exit_code == 1 and 'mine.yaml: exists, and' in result.output
+    assert 'mm_per_px' in file.read_text()
+
+
 def test_what_took_minutes_is_told_though_the_file_cannot_be_written(recordings, tmp_path):
     result = run.invoke(app, ['threshold', str(recordings / 'clean'), '--false-alarms', '0.2',
                               '--out', str(tmp_path)])

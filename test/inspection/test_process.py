@@ -114,6 +114,49 @@ def test_the_last_lines_sum_up_and_name_the_results(processed):
     assert f'{out}/cracks.csv' in said
 
 
+def test_why_frames_cannot_be_read_is_said_and_none_at_all_is_an_error(recording, tmp_path):
+    torn = str(recording / 'torn.jpg')
+    said = run.invoke(app, ['process', str(recording), '--out', str(tmp_path)])
+    assert said.exit_code == 0 and 'warning: unreadable: ' in said.output
+    said = run.invoke(app, ['process', torn, '--out', str(tmp_path)])
+    assert said.exit_code == 1 and f'error: {torn}: no frame can be read' in said.output
+    assert table(tmp_path / 'frames.csv')[0]['verdict'] == 'UNREADABLE'
+
+
+def test_clock_positions_of_cameras_that_look_nobody_knows_where_are_warned_of(
+        recording, tmp_path):
+    params = tmp_path / 'own.yaml'
+    params.write_text('/**/segmenter:\n  ros__parameters:\n    camera_roll: [0.0]\n')
+    command = ['process', str(recording / 'a.jpg'), '--segment-all', '--tunnel-radius', '3',
+               '--out', str(tmp_path / 'results')]
+    assert 'camera_roll is not given' in run.invoke(app, command).output
+    assert 'camera_roll' not in run.invoke(app, [*command, '--params', str(params)]).output
+
+
+def test_results_are_not_read_from_where_they_are_removed(recording, tmp_path):
+    for _ in range(2):
+        run.invoke(app, ['process', str(recording / 'a.jpg'), '--segment-all', '--out',
+                         str(tmp_path)])
+        said = run.invoke(app, ['process', str(tmp_path / 'overlays'), '--out', str(tmp_path)])
+        assert said.exit_code == 1 and 'lies in the results of an earlier' in said.output
+        assert (tmp_path / 'overlays' / 'a.jpg').exists()
+
+
+@pytest.mark.parametrize(('name', 'text'), [
+    ('frames.csv', 'camera,index\n'), ('cracks.csv', 'mine\n'), ('cracks.json', '{"frames": []}'),
+    ('cracks.json', '[1]')])
+def test_tables_of_somebody_else_are_kept(recording, tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    said = run.invoke(app, ['process', str(recording / 'a.jpg'), '--out', str(tmp_path)])
+    assert said.exit_code == 1 and f'holds {name}, which no inspection wrote' in said.output
+    assert names(tmp_path) == [name] and (tmp_path / name).read_text() == text
+
+
+def test_a_crack_in_several_frames_is_said_to_count_in_each(processed):
+    out, said = processed
+    assert f"{len(table(out / 'cracks.csv'))} cracks in 2 frames (one that several" in said
+
+
 def test_without_a_scale_millimetres_are_left_empty(recording, tmp_path):
     result = run.invoke(app, ['process', str(recording / 'a.jpg'), '--out', str(tmp_path),
                               '--segment-all'])
@@ -136,6 +179,7 @@ def test_without_a_scale_millimetres_are_left_empty(recording, tmp_path):
     (['evaluate', '--data', '.', '--beside', 'x'], 'expected --figures'),
     (['evaluate', '--data', '.', '--figures', 'f', '--beside', 'typo'], "no model 'typo'"),
     (['explain', 'a.png', '--out', 'explained'], 'expected a name that ends in .png'),
+    (['explain', 'a.png', '--out', './a.png'], 'a.png: is the picture itself'),
 ])
 def test_a_users_mistake_is_one_line_and_exit_code_1(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -28,8 +28,8 @@ SegmenterName = Annotated[str, typer.Option(help='Model name or file; default: b
 def latency(
         frames: Annotated[int, typer.Option(min=10, help='Frames to send.')] = 100,
         transport: Annotated[str, typer.Option(help='raw or compressed')] = 'raw',
-        width: Annotated[int, typer.Option(help='px')] = 512,
-        height: Annotated[int, typer.Option(help='px')] = 375,
+        width: Annotated[int, typer.Option(min=64, max=8192, help='px')] = 512,
+        height: Annotated[int, typer.Option(min=64, max=8192, help='px')] = 375,
         json_file: JsonFile = None) -> None:
     """Time a frame from its publisher to its mask, through the real nodes."""
     with one_line_errors():

@@ -18,6 +18,7 @@ import numpy as np
 from tunnel_crack_ros.inspection.sources import FrameSource
 from tunnel_crack_ros.vision import CrackClassifier, Label
 
+_HEAD = '# of the model '
 _STEP = 1e-4        # thresholds are written with four digits
 
 
@@ -89,6 +90,11 @@ def threshold_for(clean: Sequence[float], false_alarms: float) -> float:
     return threshold
 
 
+def is_own_file(path: Path) -> bool:
+    """Tell whether a file is one that `parameter_text` wrote."""
+    return path.read_bytes().startswith(_HEAD.encode())
+
+
 def parameter_text(threshold: float, model: str, false_alarms: float, clean: Path,
                    chosen: str = '') -> str:
     """Write a threshold as a parameter file for the classifier.
@@ -101,7 +107,7 @@ def parameter_text(threshold: float, model: str, false_alarms: float, clean: Pat
     """
     path = Path(chosen)
     named = str(path.resolve()) if path.suffix and path.exists() else chosen
-    return (f'# of the model {model}: flags at most {false_alarms:g} of frames like those of '
+    return (f'{_HEAD}{model}: flags at most {false_alarms:g} of frames like those of '
             f'{clean},\n# which show no crack\n'
             f'/**/classifier:\n  ros__parameters:\n    threshold: {threshold:.4f}\n'
             + (f'    model: {json.dumps(named)}\n' if named else ''))

@@ -37,6 +37,8 @@ class StageParameters(Generic[_Settings]):
     """'': not said."""
     threshold: float | None = None
     """None: the model card's."""
+    named: frozenset[str] = frozenset()
+    """Settings that were given, by the file or besides it."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def _stage(kind: type[_Settings], said: Mapping[str, Any], given: Mapping[str, A
         if reason := reason_to_refuse(known[name], value):
             raise ParameterFileError(where + reason)
     return StageParameters(kind(**values), tuple(cameras), model,
-                           threshold if threshold >= 0.0 else None)
+                           threshold if threshold >= 0.0 else None, frozenset(values))
 
 
 def _content(path: Path) -> dict[str, Any]:

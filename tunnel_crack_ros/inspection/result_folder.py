@@ -74,13 +74,19 @@ class Summary:
     widest: Crack | None
     notes: dict[str, int] = field(default_factory=dict)
     """What was wrong with calibration or depth, and in how many frames."""
+    cracked: int = 0
+    """Frames that have cracks."""
+    faults: dict[str, int] = field(default_factory=dict)
+    """Why frames could not be read, and how many."""
 
     def sentence(self) -> str:
         """Say it in one line."""
         parts = [f'{self.flagged} flagged of {self.frames} frames', f'{self.unknown} UNKNOWN']
         if self.unreadable:
             parts.append(f'{self.unreadable} unreadable')
-        parts.append(f'{self.cracks} cracks')
+        parts.append(f'{self.cracks} cracks' + (
+            f' in {self.cracked} frames (one that several frames show counts in each)'
+            if self.cracked > 1 else ''))
         if self.longest is not None and self.widest is not None:
             parts.append(f'longest {_with_unit(self.longest.length_mm, self.longest.length_px)}')
             parts.append(f'widest (mean) {_width(self.widest)}')
@@ -94,8 +100,12 @@ class ResultFolder:
         """Make the folder, or clear it of what an earlier inspection wrote there.
 
         :raises OSError: it cannot be made.
+        :raises ValueError: it holds tables of these names that no inspection wrote.
         """
         self.folder = folder
+        if foreign := _foreign_tables(folder):
+            raise ValueError(f"{folder}: holds {', '.join(foreign)}, which no inspection wrote "
+                             'and which would be lost; expected another folder for the results')
         self._journal, self._noted = folder / _JOURNAL, set[str]()
         for name in _earlier_frames(folder / 'cracks.json') + _noted_frames(self._journal):
             self._mask(name).unlink(missing_ok=True)
@@ -153,6 +163,26 @@ class ResultFolder:
         return summary
 
 
+def _foreign_tables(folder: Path) -> list[str]:
+    """Return the names of tables that would be overwritten and are not an inspection's."""
+    if (folder / _JOURNAL).is_file():   # one that was killed, perhaps in the middle of a table
+        return []
+    foreign = []
+    for name in ('frames.csv', 'cracks.csv'):
+        with suppress(FileNotFoundError), (folder / name).open(encoding='utf-8',
+                                                               errors='replace') as file:
+            if not file.readline().startswith('frame,camera,stamp,'):
+                foreign.append(name)
+    with suppress(FileNotFoundError):
+        try:
+            content = json.loads((folder / 'cracks.json').read_bytes())
+        except ValueError:
+            content = None
+        if not isinstance(content, dict) or 'summary' not in content:
+            foreign.append('cracks.json')
+    return foreign
+
+
 def _earlier_frames(table: Path) -> list[str]:
     """Return the names of the frames that an earlier inspection judged; none if it is not ours."""
     try:
@@ -178,7 +208,9 @@ def summarise(records: Sequence[FrameRecord]) -> Summary:
         len(records), verdicts.count(Label.CRACK.name), verdicts.count(Label.UNKNOWN.name),
         verdicts.count('UNREADABLE'), len(cracks),
         _largest(cracks, 'length'), _largest(cracks, 'width_mean'),
-        dict(Counter(record.measures.note for record in records if record.measures.note)))
+        dict(Counter(record.measures.note for record in records if record.measures.note)),
+        sum(bool(record.cracks) for record in records),
+        dict(Counter(r.reason for r in records if r.verdict == 'UNREADABLE')))
 
 
 def _largest(cracks: Sequence[Crack], measure: str) -> Crack | None:

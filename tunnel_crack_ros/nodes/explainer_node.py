@@ -174,6 +174,8 @@ class ExplainerNode(CameraNode):
         if camera not in self._pictures or not self._working():
             return
         for heat in found.heat_maps:
+            if heat.channels and not heat.scored:   # the time was too short to say anything
+                continue
             if self._pictures[camera].get_subscription_count():
                 self._pictures[camera].publish(
                     heat_picture_to_msg(draw_heat_map(frame, heat.values), header))

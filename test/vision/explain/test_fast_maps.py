@@ -60,6 +60,7 @@ def test_no_deadline_is_too_short_for_a_map(segmenter, frame, method):
     assert found.passes == 2
     assert all(np.isfinite(heat.values).all() for heat in found.heat_maps)
     assert all(math.isnan(heat.fidelity) for heat in found.heat_maps)
+    assert not any(heat.scored or heat.values.any() for heat in found.heat_maps)
 
 
 def test_a_deadline_is_kept_and_what_is_there_is_returned():

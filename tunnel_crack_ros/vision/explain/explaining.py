@@ -181,7 +181,8 @@ class Explaining:
         except Stopped:
             estimate = None
         if estimate is None:    # what it takes to estimate is time of its own
-            rest = float(np.nanmean(layer.known)) if layer.scored else self._score
+            # the mean of all channels is no explanation, though it would look like one
+            rest = float(np.nanmean(layer.known)) if layer.scored else self._nothing
             return np.where(np.isfinite(layer.known), layer.known, rest), math.nan
         return estimate.scores(), math.nan if self._timing.late else estimate.fidelity()
 
