@@ -31,7 +31,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(bench, name='bench')
 app.add_typer(training)     # without a name: train, export, ... stand beside the others
 
-Json = Annotated[bool, typer.Option('--json', help='Print one JSON object, for machines.')]
+Json = Annotated[bool, typer.Option('--json', help='Print JSON, for machines.')]
 ClassifierName = Annotated[str, typer.Option(help='Model name or file; default: built in.')]
 ModelSetName = Annotated[str, typer.Option(
     help='edge (light, default) or paper: both models. One named by itself wins.')]
