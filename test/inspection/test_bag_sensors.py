@@ -179,6 +179,78 @@ def test_of_the_same_pictures_the_transport_that_lost_fewest_is_read(
     assert {int(frame.rgb[0, 0, 0]) for frame in frames} == {64 if read == COMPRESSED else 128}
 
 
+def told(caplog):
+    return [record.getMessage().split(': ', 1)[1] for record in caplog.records]
+
+
+def test_bytes_of_another_transport_are_no_second_camera(record, caplog):
+    zstd = made('sensor_msgs/msg/CompressedImage', header=header(10_000, 'eye'), format='zstd',
+                data=np.arange(9, dtype=np.uint8))
+    bag = record(('/eye/camera_info', 9_990, calibration(9_990)),
+                 ('/eye/image_raw', 10_000, image(10_000, GREY, 'rgb8')),
+                 ('/eye/image_raw/zstd', 10_000, zstd),
+                 ('/nose/image_raw/compressed', 10_000, jpeg(10_000, GREY)),
+                 ('/nose/image_raw/zstd', 10_000, zstd),
+                 ('/chin/jpeg', 10_000, jpeg(10_000, GREY)))
+    frames = list(open_source(bag))
+    assert sorted(frame.camera for frame in frames) == ['chin', 'eye', 'nose']
+    assert all(frame.rgb is not None for frame in frames)
+    assert told(caplog) == [
+        f'/{camera}/image_raw/zstd is left out: other bytes of the pictures on /{camera}/image_raw'
+        for camera in ('eye', 'nose')]
+
+
+def test_of_one_cameras_pictures_at_several_stages_the_unrectified_are_read(record, caplog):
+    names = ['image_rect', 'image_color', 'image_raw', 'image_mono']
+    bag = record(('/eye/camera_info', 9_990, calibration(9_990)),
+                 *((f'/eye/{name}', 10_000 + n, image(10_000 + n, GREY // (n + 1), 'rgb8'))
+                   for n, name in enumerate(names)),
+                 ('/eye/image_raw/compressed', 10_000, jpeg(10_000, GREY)))
+    frame, = open_source(bag)
+    assert (frame.camera, int(frame.rgb[0, 0, 0])) == ('eye', 128 // 3)
+    assert frame.sensed.calibration is not None
+    assert told(caplog) == [
+        f'/eye/{name} is left out: the pictures on /eye/image_raw again; --topic names another'
+        for name in ('image_color', 'image_mono', 'image_rect')]
+    caplog.clear()
+    wanted = ['/eye/image_rect', '/eye/image_color']
+    assert sorted(frame.camera for frame in open_source(bag, wanted)) == [
+        'eye/image_color', 'eye/image_rect']
+    assert not caplog.records
+
+
+def test_a_stage_that_lost_many_frames_gives_way_to_a_fuller_one(record, caplog):
+    counts = {'/image_raw': 8, '/image_color': 9, '/image_rect': 10}
+    bag = record(*((topic, 10_000 + n, image(10_000 + n, GREY, 'rgb8'))
+                   for topic, count in counts.items() for n in range(count)),
+                 advertised=[('/image', 'sensor_msgs/msg/Image')])
+    assert len(open_source(bag)) == 9
+    assert [sentence.split(' ')[0] for sentence in told(caplog)] == [
+        '/image', '/image_raw', '/image_rect']
+
+
+def test_a_camera_whose_encoding_is_that_of_depth_is_told(record, caplog):
+    bag = record(('/left/image_raw', 10_000, image(10_000, GREY, 'rgb8')),
+                 ('/right/image_raw', 10_000, image(10_000, DEPTH * 20, '16UC1')),
+                 ('/left/depth', 10_000, image(10_000, DEPTH, '16UC1')))
+    note = ('/right/image_raw is left out as depth, by its encoding; name it with --topic if it '
+            'shows the lining, with --depth if it is that of a camera')
+    assert list(open_source(bag).cameras) == ['left']
+    assert told(caplog) == [note]
+    caplog.clear()
+    frame, = open_source(bag, ['/right/image_raw'])
+    assert frame.rgb[0, 0].tolist() == [30_000 >> 8] * 3
+    open_source(bag, depth='/right/image_raw')
+    assert not caplog.records
+
+
+def test_a_bag_of_nothing_but_depth_is_refused_with_the_reason(record):
+    bag = record(('/right/image_raw', 10_000, image(10_000, DEPTH, '16UC1')))
+    with pytest.raises(SourceError, match='with camera frames; /right/image_raw is left out as '
+                                          'depth, by its encoding; name it with --topic'):
+        open_source(bag)
+
+
 def test_a_bag_without_any_frame_is_refused(record):
     bag = record(('/odom', 9_950, pose(9_950, 5.0)), advertised=[RAW])
     for topics in ([], [RAW[0]]):

@@ -25,12 +25,8 @@ from tunnel_crack_ros.inspection.sources.bag_message import (
     read_messages,
     Unreadable,
 )
-from tunnel_crack_ros.inspection.sources.bag_topics import (
-    BagTopics,
-    COMPRESSED,
-    find_topics,
-    Wanted,
-)
+from tunnel_crack_ros.inspection.sources.bag_topics import BagTopics, find_topics, Wanted
+from tunnel_crack_ros.inspection.sources.image_topics import COMPRESSED
 from tunnel_crack_ros.inspection.sources.recorded_frame import (
     RecordedFrame,
     SourceError,

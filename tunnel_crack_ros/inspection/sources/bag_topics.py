@@ -6,26 +6,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+import logging
 from pathlib import Path
 import re
 
 from rosbags.highlevel import AnyReader
-from rosbags.interfaces import Connection
 
-from tunnel_crack_ros.inspection.sources.bag_message import read_messages, Unreadable
+from tunnel_crack_ros.inspection.sources.image_topics import (
+    camera_images,
+    COMPRESSED,
+    DEPTH,
+    named_images,
+    namespace,
+    RAW,
+    uncompressed,
+)
 from tunnel_crack_ros.inspection.sources.recorded_frame import SourceError
 from tunnel_crack_ros.sensor_topics import sensor_topics
 
-RAW = 'sensor_msgs/msg/Image'
-COMPRESSED = 'sensor_msgs/msg/CompressedImage'
+_LOG = logging.getLogger(__name__)
 CALIBRATION = 'sensor_msgs/msg/CameraInfo'
 _RANGE = 'sensor_msgs/msg/Range'
 _ODOMETRY = 'nav_msgs/msg/Odometry'
 _ODOMETRY_TOPICS = ('odometry', 'odom')     # last part of their names
-_DEPTH = 'depth'
-_DEPTH_ENCODINGS = ('16UC1', '32FC1')       # REP 118
-# our own outputs, and what is no picture of the lining
-_NOT_CAMERAS = ('mask', 'confidence', 'overlay', 'heatmap', 'flagged', _DEPTH, 'compressedDepth')
 _ALIGNED = re.compile(r'(.*/)?aligned_depth_to_([^/]+)/[^/]+')  # as RealSense's driver names it
 
 
@@ -72,43 +75,38 @@ def find_topics(bag: Path, reader: AnyReader, wanted: Wanted) -> BagTopics:
     :param reader: of the bag, open.
     :raises SourceError: the bag has no frames, or no topic that is wanted, or is broken.
     """
-    images = [c for c in reader.connections if c.msgtype in (RAW, COMPRESSED)]
-    if wanted.images:
-        chosen = [c for c in images if c.topic in wanted.images]
-        missing = set(wanted.images) - {c.topic for c in chosen}
-        if missing:
-            raise SourceError(f"{bag}: no image topic {', '.join(sorted(missing))}; "
-                              f"it has {', '.join(sorted(c.topic for c in images)) or 'none'}")
-    else:
-        chosen = [c for c in images if not set(c.topic.split('/')) & set(_NOT_CAMERAS)
-                  and not _shows_depth(bag, reader, c)]
-    chosen = [_counted(bag, reader, c) for c in chosen]
-    if not wanted.images:
-        chosen = _fuller(chosen)
+    images = (named_images(bag, reader, wanted.images) if wanted.images
+              else camera_images(bag, reader))
+    chosen = images.read
     if not chosen:
-        raise SourceError(f'{bag}: no topic of type {RAW} or {COMPRESSED} with camera frames')
+        raise SourceError(f'{bag}: no topic of type {RAW} or {COMPRESSED} with camera frames'
+                          + ''.join(f'; {_as_depth(topic)}'
+                                    for topic in sorted(images.shows_depth)))
     topics = sorted({c.topic for c in chosen})
     frames = sum(c.msgcount for c in chosen)
     if not frames:
         raise SourceError(f"{bag}: no message on {', '.join(topics)}; expected camera frames")
     cameras = cameras_of(topics)
     names = sorted(set(cameras.values()))
-    others = sorted({c.topic for c in images if c.msgtype == RAW} - {c.topic for c in chosen})
+    others = sorted({c.topic for c in reader.connections if c.msgtype == RAW} - set(topics))
     ranges = sorted({c.topic for c in reader.connections if c.msgtype == _RANGE})
     below: dict[str, list[str]] = {}
     for topic, camera in cameras.items():
-        below.setdefault(_namespace(topic), []).append(camera)
+        below.setdefault(namespace(topic), []).append(camera)
+    depths = _of_cameras(bag, 'depth', wanted.depth, names, others,
+                         {topic: below.get(place, []) for topic in others
+                          if (place := _namespace_of_depth(topic)) is not None})
+    for left_out in (*images.left_out, *map(_as_depth, sorted(images.shows_depth - set(depths)))):
+        _LOG.warning('%s: %s', bag, left_out)
     return BagTopics(
         cameras, frames,
-        {c.topic: below[_namespace(c.topic)] for c in reader.connections
-         if c.msgtype == CALIBRATION and _namespace(c.topic) in below},
+        {c.topic: below[namespace(c.topic)] for c in reader.connections
+         if c.msgtype == CALIBRATION and namespace(c.topic) in below},
         _odometry_topic(bag, sorted({c.topic for c in reader.connections
                                      if c.msgtype == _ODOMETRY}), wanted.odometry),
-        _of_cameras(bag, 'depth', wanted.depth, names, others,
-                    {topic: below.get(namespace, []) for topic in others
-                     if (namespace := _namespace_of_depth(topic)) is not None}),
+        depths,
         _of_cameras(bag, 'range', wanted.range, names, ranges,
-                    {topic: below.get(_namespace(topic), []) for topic in ranges}))
+                    {topic: below.get(namespace(topic), []) for topic in ranges}))
 
 
 def cameras_of(topics: Sequence[str]) -> dict[str, str]:
@@ -116,41 +114,10 @@ def cameras_of(topics: Sequence[str]) -> dict[str, str]:
 
     :return: topic -> name: without `compressed`, `image_raw` (or what it is called) and slashes.
     """
-    plain = {topic: _uncompressed(topic).strip('/') for topic in topics}
-    shared = Counter(_namespace(topic) for topic in topics)
-    return {topic: name if shared[_namespace(topic)] > 1 else _namespace(topic) or name
+    plain = {topic: uncompressed(topic).strip('/') for topic in topics}
+    shared = Counter(namespace(topic) for topic in topics)
+    return {topic: name if shared[namespace(topic)] > 1 else namespace(topic) or name
             for topic, name in plain.items()}
-
-
-def _counted(bag: Path, reader: AnyReader, connection: Connection) -> Connection:
-    """Count a topic's messages where the bag says 0, as it may of one that never ended."""
-    if connection.msgcount:
-        return connection
-    return connection._replace(msgcount=sum(1 for _ in read_messages(bag, reader, [connection])))
-
-
-def _fuller(images: Sequence[Connection]) -> list[Connection]:
-    """Keep of a camera's raw and compressed topic the one with more messages; of equal ones, raw.
-
-    `ros2 bag record -a` takes the same pictures twice, but may drop many of the large raw ones.
-    """
-    counts: Counter[tuple[str, str]] = Counter()
-    for c in images:
-        counts[_uncompressed(c.topic), c.msgtype] += c.msgcount
-
-    def is_fuller(c: Connection) -> bool:
-        topic = _uncompressed(c.topic)
-        return (counts[topic, COMPRESSED] > counts[topic, RAW]) == (c.msgtype == COMPRESSED)
-    return [c for c in images if is_fuller(c)]
-
-
-def _uncompressed(topic: str) -> str:
-    return topic.removesuffix('/compressed')
-
-
-def _namespace(topic: str) -> str:
-    """Return what image_transport pairs a camera's topics by; '' at the root."""
-    return _uncompressed(topic).strip('/').rpartition('/')[0]
 
 
 def _namespace_of_depth(topic: str) -> str | None:
@@ -158,17 +125,12 @@ def _namespace_of_depth(topic: str) -> str | None:
     aligned = _ALIGNED.fullmatch(topic.strip('/'))
     if aligned:
         return f"{aligned[1] or ''}{aligned[2]}"
-    return _namespace(topic) if topic.split('/')[-1] == _DEPTH else None
+    return namespace(topic) if topic.split('/')[-1] == DEPTH else None
 
 
-def _shows_depth(bag: Path, reader: AnyReader, connection: Connection) -> bool:
-    """Return whether a topic's first readable message is a depth image, whatever its name is."""
-    if connection.msgtype != RAW:
-        return False
-    for _, _, message in read_messages(bag, reader, [connection]):
-        if not isinstance(message, Unreadable):
-            return message.encoding in _DEPTH_ENCODINGS
-    return False
+def _as_depth(topic: str) -> str:
+    return (f'{topic} is left out as depth, by its encoding; name it with --topic if it shows the '
+            'lining, with --depth if it is that of a camera')
 
 
 def _of_cameras(bag: Path, sensor: str, wanted: str, cameras: Sequence[str], found: Sequence[str],
