@@ -282,6 +282,14 @@ def bench() -> Iterator[Bench]:
     bench.close()
 
 
+@pytest.fixture
+def other_bench() -> Iterator[Bench]:
+    """Return a second participant: one cannot have two types on one topic."""
+    bench = Bench()
+    yield bench
+    bench.close()
+
+
 @pytest.fixture(scope='module')
 def start(bench, tmp_path_factory) -> Iterator[Callable[..., NodeProcess]]:
     """Start nodes; all that still run end with the module and must end well."""

@@ -84,10 +84,13 @@ WRONG_AT_START = [
      'max_blur': ('low', "'max_blur' is 'low', expected a decimal number", 0.6),
      'cameras': (['a', 'a'], 'expected no name twice', ['a', 'b']),
      'require_gpu': (1, "'require_gpu' is 1, expected true or false", False)},
+    {'cameras': ([], "parameter 'cameras' is empty, expected a list of strings", ['left'])},
+    {'cameras': (['left', ''], "'cameras' is ['left', ''], expected no empty name", ['left'])},
 ]
 
 
-@pytest.mark.parametrize('wrong', WRONG_AT_START, ids=['range', 'type'])
+@pytest.mark.parametrize('wrong', WRONG_AT_START,
+                         ids=['range', 'type', 'empty', 'empty name'])
 def test_wrong_values_at_start_leave_the_node_up_and_unconfigured_until_all_are_put_right(
         start, toy, wrong):
     node = start('classifier', wait='', model=toy['classifier'],

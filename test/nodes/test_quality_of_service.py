@@ -4,12 +4,19 @@
 from pathlib import Path
 import re
 import time
+from types import SimpleNamespace
 
 from diagnostic_msgs.msg import DiagnosticStatus
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import CompressedImage, Image, Range
 from tunnel_crack_msgs.msg import CrackArray, FrameVerdict
+
+from tunnel_crack_ros.nodes.counters import CameraCounters
+from tunnel_crack_ros.nodes.diagnostics import _judge, news
+from tunnel_crack_ros.nodes.lost_messages import LostMessages
+from tunnel_crack_ros.nodes.matched_subscription import MatchedSubscription
 
 NODES = Path(__file__).resolve().parents[2] / 'tunnel_crack_ros' / 'nodes'
 
@@ -25,7 +32,8 @@ def profile(reliable: bool, local: bool = False) -> QoSProfile:
 def node(start, toy):
     """Return a classifier of several cameras, each with a publisher of another kind."""
     return start('classifier', model=toy['classifier'],
-                 cameras=['best_effort', 'reliable', 'latched', 'mixed', 'early', 'nobody'])
+                 cameras=['best_effort', 'reliable', 'latched', 'mixed', 'early', 'nobody',
+                          'wrong'])
 
 
 @pytest.fixture(scope='module')
@@ -141,11 +149,26 @@ def test_remapped_topics_are_matched_under_their_new_name(bench, start, toy, sta
     assert {p.key: p.value for p in status.values}['topic'] == '/drivers/cam0/image'
 
 
-def test_a_subscription_that_fails_is_told_and_tried_again(bench, start, toy, stamped, cracked):
+def test_a_topic_of_another_type_is_told_and_counts_as_nobody(bench, node):
+    topic = node.topic('wrong/image_raw')
+    wrong = bench.publisher(CompressedImage, topic)
+    told = (f'{topic} is published as sensor_msgs/msg/CompressedImage, expected '
+            'sensor_msgs/msg/Image: see the parameter transport')
+    status = node.diagnosed(lambda s: s.message == told, 'another type', 'wrong')
+    assert status.level == DiagnosticStatus.WARN
+    assert {p.key: p.value for p in status.values}['publishers'] == '0'
+    bench.node.destroy_publisher(wrong)
+    node.diagnosed(lambda s: s.message == f'nobody publishes {topic}', 'nobody', 'wrong')
+    assert node.log().count(told) == 1
+
+
+def test_a_subscription_that_fails_is_told_and_tried_again(
+        bench, other_bench, start, toy, stamped, cracked):
     """Two sensors of different types on one topic, by a slip in the remappings."""
     node = start('segmenter', model=toy['segmenter'], remappings={'camera/range': 'camera/depth'})
     cracks = bench.collect(CrackArray, node.topic('camera/cracks'))
     bench.publisher(Image, node.topic('camera/depth'))
+    other_bench.publisher(Range, node.topic('camera/depth'))
     told = f"cannot subscribe to {node.topic('camera/depth')} as sensor_msgs/"
     node.wait_log(told)
     bench.wait_for(lambda: node.log().count(told) > 1, 'not tried again')
@@ -155,18 +178,79 @@ def test_a_subscription_that_fails_is_told_and_tried_again(bench, start, toy, st
     assert cracks.wait()
 
 
+def test_as_many_frames_as_may_wait_may_come_at_once(bench, start, toy, stamped, clean):
+    node = start('classifier', model=toy['classifier'], queue_depth=100)
+    frames = bench.publisher(Image, node.topic('camera/image_raw'))
+    bench.wait_matched(frames)
+    burst(frames, stamped.raw(clean), 100)
+    node.counted(frames_in=100, done=100, dropped=0, lost_on_the_way=0)
+
+
+def test_what_comes_in_larger_bursts_is_lost_and_counted_and_told(
+        bench, start, toy, stamped, clean):
+    node = start('classifier', model=toy['classifier'])
+    frames = bench.publisher(Image, node.topic('camera/image_raw'))
+    bench.wait_matched(frames)
+    frames.publish(stamped.raw(clean))
+    node.counted(frames_in=1, done=1)
+    burst(frames, stamped.raw(clean), 100)
+    status = node.diagnosed(lambda s: 'lost on the way' in s.message, 'lost frames', 'camera')
+    assert status.level == DiagnosticStatus.WARN
+    status = node.diagnosed(lambda s: s.message == 'ok', 'ok again', 'camera')
+    counts = {pair.key: pair.value for pair in status.values}
+    assert int(counts['frames in']) + int(counts['lost on the way']) == 101
+    assert int(counts['lost on the way']) > 50      # of 100, the 10 latest may wait
+
+
+def burst(publisher, message, count):
+    """Publish faster than a node takes it."""
+    data = serialize_message(message)
+    for _ in range(count):
+        publisher.publish(data)
+
+
+def test_publishers_that_take_turns_or_begin_anew_lose_nothing(
+        bench, start, toy, stamped, clean):
+    """Each numbers its own frames from 1 on."""
+    node = start('classifier', model=toy['classifier'], queue_depth=10)
+    first = bench.publisher(Image, node.topic('camera/image_raw'))
+    bench.wait_matched(first)
+    burst(first, stamped.raw(clean), 5)
+    node.counted(frames_in=5, done=5)
+    second = bench.publisher(Image, node.topic('camera/image_raw'))
+    bench.wait_matched(second)
+    for publisher in (second, first, second, first):
+        publisher.publish(stamped.raw(clean))
+    node.counted(frames_in=9, done=9, lost_on_the_way=0)
+    for publisher in (first, second):
+        bench.node.destroy_publisher(publisher)
+    third = bench.publisher(Image, node.topic('camera/image_raw'))
+    bench.wait_matched(third)
+    for _ in range(3):
+        third.publish(stamped.raw(clean))
+    node.counted(frames_in=12, done=12, lost_on_the_way=0)
+
+
+def test_a_lost_frame_counts_once_whoever_tells_of_it():
+    lost = LostMessages()
+    assert [lost.came(number) for number in (4, 5, 9)] == [0, 0, 3]
+    assert lost.reported(2) == 0        # of the same three
+    assert lost.reported(2) == 1
+    assert [lost.came(number) for number in (11, 2, 3, 5)] == [0, 0, 0, 1]  # begun anew at 2
+    lost.begin_anew()
+    assert [lost.came(10), lost.reported(1), lost.came(11)] == [0, 1, 0]
+
+
+def test_where_frames_have_no_numbers_only_the_middleware_tells():
+    lost = LostMessages()
+    assert [lost.came(number) for number in (None, 0, 0, None)] == [0, 0, 0, 0]
+    assert lost.reported(2) == 2
+
+
 def test_frames_that_the_middleware_loses_are_counted_and_told():
     """Told by the middleware's own event, which a test cannot make it send: the rest is held."""
-    from types import SimpleNamespace
-
-    from tunnel_crack_ros.nodes.counters import CameraCounters
-    from tunnel_crack_ros.nodes.diagnostics import _judge, news
-    from tunnel_crack_ros.nodes.matched_subscription import MatchedSubscription
-
     class Node:
         """What a subscription asks of its node."""
-
-        made: list = []
 
         def resolve_topic_name(self, topic):
             return f'/{topic}'
@@ -175,19 +259,22 @@ def test_frames_that_the_middleware_loses_are_counted_and_told():
             return 1
 
         def get_publishers_info_by_topic(self, topic):
-            return []
+            return [SimpleNamespace(topic_type='sensor_msgs/msg/Image', qos_profile=profile(False),
+                                    endpoint_gid=[1, 2])]
 
-        def create_subscription(self, *_, event_callbacks):
-            self.made.append(event_callbacks)
+        def create_subscription(self, kind, topic, callback, qos, *, event_callbacks):
+            self.callback, self.events = callback, event_callbacks
             return object()
 
-    counters = CameraCounters()
-    MatchedSubscription(Node(), Image, 'image_raw', print, counters.lose)
-    counters.receive()
+    counters, node = CameraCounters(), Node()
+    MatchedSubscription(node, Image, 'image_raw', lambda _: counters.receive(), counters.lose)
+    node.callback(Image(), {'source_timestamp': 1})     # as on Humble, without a number
     before = counters.counts()
-    Node.made[0].message_lost(SimpleNamespace(total_count=3, total_count_change=2))
+    node.events.message_lost(SimpleNamespace(total_count=3, total_count_change=2))
+    node.callback(Image(), {'publication_sequence_number': 5})
+    node.callback(Image(), {'publication_sequence_number': 8})      # of the same two
     counts = counters.counts()
-    assert counts.lost_on_the_way == 2
+    assert (counts.received, counts.lost_on_the_way) == (3, 2)
     listening = SimpleNamespace(publishers=1, topic='/image_raw')
     level, message = _judge(counts, news(counts, before), listening, 0.0, '', 10.0)
     assert level == b'\x01' and message.startswith('2 frames lost on the way')

@@ -27,6 +27,7 @@ from tunnel_crack_ros.nodes.frame_slots import FrameSlots
 from tunnel_crack_ros.nodes.frame_type import frame_type
 from tunnel_crack_ros.nodes.matched_subscription import MatchedSubscription
 from tunnel_crack_ros.nodes.parameters import parameter
+from tunnel_crack_ros.nodes.qos import DEPTH
 from tunnel_crack_ros.vision import FrameError, Model, ModelError
 
 _LOOK_AROUND_S = 0.1    # between two looks at the publishers' quality of service
@@ -71,7 +72,9 @@ class CameraParameters:
         return self.threshold if self.threshold >= 0.0 else None
 
     def problem(self) -> str:
-        """Say what of the values does not fit together; '' when all does."""
+        """Say what of the values does not fit, or not together; '' when all does."""
+        if not all(self.cameras):   # its topics would lie beside those of the cameras
+            return f"parameter 'cameras' is {self.cameras}, expected no empty name"
         return ''
 
 
@@ -221,7 +224,9 @@ class CameraNode(LifecycleNode):
         transport = self.parameters.transport
         return MatchedSubscription(
             self, frame_type(transport), frame_topic(f'{camera}/{self.input_name}', transport),
-            partial(self._receive, camera), counters.lose)
+            partial(self._receive, camera), counters.lose,
+            depth=max(DEPTH, self.parameters.queue_depth),  # as many may come at once
+            hint='see the parameter transport')
 
     def _receive(self, camera: str, message: FrameMessage) -> None:
         counters, slots = self.counters[camera], self._slots

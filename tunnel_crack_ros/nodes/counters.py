@@ -26,7 +26,7 @@ class Counts:
     dropped: dict[str, int]
     """Reason -> frames: `overtaken` by a newer one, `bad input`, `model error`, ..."""
     lost_on_the_way: int
-    """Frames that the middleware reports as lost before they reached the node."""
+    """Frames that never reached the node: as the middleware or the publisher's numbers tell."""
     busy_s: float = 0.0
     """For how long the worker has had a frame in hand, s; 0: it has none."""
 
@@ -73,7 +73,7 @@ class CameraCounters:
                 self._dropped[reason] += frames
 
     def lose(self, frames: int) -> None:
-        """Count frames that the middleware lost."""
+        """Count frames that were lost before they reached the node."""
         with self._lock:
             self._lost += frames
 

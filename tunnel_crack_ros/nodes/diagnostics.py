@@ -121,14 +121,17 @@ def _judge(counts: Counts, new: Mapping[str, int], subscription: MatchedSubscrip
             f'{count} {reason}' for reason, count in sorted(bad.items()))
     if subscription is None:
         return DiagnosticStatus.OK, 'not active'
+    if not subscription.publishers and subscription.mismatch:
+        return DiagnosticStatus.WARN, subscription.mismatch
     if not subscription.publishers:
         return DiagnosticStatus.WARN, f'nobody publishes {subscription.topic}'
     if not counts.received:
         return (DiagnosticStatus.OK if quiet_s is None else DiagnosticStatus.WARN,
                 f'no frame on {subscription.topic} yet')
     if new['lost']:
-        return DiagnosticStatus.WARN, (f"{new['lost']} frames lost on the way: "
-                                       'see the Fast DDS profile in the README')
+        return DiagnosticStatus.WARN, (
+            f"{new['lost']} frames lost on the way: more at once than queue_depth, or too large "
+            'for the middleware (see the Fast DDS profile in the README)')
     if new.get('overtaken'):
         return DiagnosticStatus.WARN, (f"{new['overtaken']} frames overtaken by newer ones: "
                                        'the camera is faster than this node')

@@ -9,7 +9,11 @@ from dataclasses import Field, fields
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.exceptions import (
+    InvalidParameterTypeException,
+    InvalidParameterValueException,
+    ParameterUninitializedException,
+)
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -46,10 +50,13 @@ def declare(node: Node, kind: type[Any]) -> list[str]:
             if problem:
                 node.undeclare_parameter(entry.name)
                 node.declare_parameter(entry.name, default, descriptor, ignore_override=True)
-        except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+        except (InvalidParameterTypeException, InvalidParameterValueException,
+                ParameterUninitializedException) as error:
             given = node._parameter_overrides.get(entry.name)
             value = given.value if given is not None else None
-            problem = reason_to_refuse(entry, value) or str(error)
+            # an empty list comes without a type, which to rclpy is no value at all
+            problem = reason_to_refuse(entry, value).replace(' is None,', ' is empty,') \
+                or str(error)
             if node.has_parameter(entry.name):
                 node.undeclare_parameter(entry.name)
             node.declare_parameter(entry.name, default, descriptor, ignore_override=True)

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from rclpy.node import Node
+from collections.abc import Sequence
+
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 RESULTS = QoSProfile(depth=10, history=HistoryPolicy.KEEP_LAST,
@@ -11,20 +12,20 @@ RESULTS = QoSProfile(depth=10, history=HistoryPolicy.KEEP_LAST,
                      durability=DurabilityPolicy.VOLATILE)
 """Verdicts, flagged frames, masks, cracks: what a recorder must not miss."""
 
-_DEPTH = 10  # between the middleware and the slots; a callback takes well under a frame's time
+DEPTH = 10
+"""Messages that may wait between the middleware and a node, where nothing else is said."""
 
 
-def to_match_publishers(node: Node, topic: str, depth: int = _DEPTH) -> QoSProfile:
+def to_match_publishers(offers: Sequence[QoSProfile], depth: int = DEPTH) -> QoSProfile:
     """Return the profile that receives from every publisher a topic has.
 
     Reliable only where all publishers offer it (large frames arrive whole that way), else best
     effort, which fits any publisher. The same for transient local. Without a publisher: as
     sensor data.
 
-    :param topic: name before remapping, relative or absolute.
+    :param offers: how each of them publishes.
     :param depth: messages that may wait for the node.
     """
-    offers = [info.qos_profile for info in node.get_publishers_info_by_topic(topic)]
     reliable = bool(offers) and all(
         offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers)
     local = bool(offers) and all(

@@ -48,7 +48,7 @@ class SegmenterParameters(SegmenterSettings, CameraParameters):
 
     def problem(self) -> str:
         """Say what does not fit together; '' when all does."""
-        return self.contradiction(self.cameras)
+        return super().problem() or self.contradiction(self.cameras)
 
 
 @dataclass
