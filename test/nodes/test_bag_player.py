@@ -20,7 +20,7 @@ from rosbags.interfaces import (
     QosReliability,
     QosTime,
 )
-from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Range
@@ -44,11 +44,14 @@ def qos(reliability=QosReliability.RELIABLE, durability=QosDurability.VOLATILE, 
 
 
 def write_bag(path: Path, count: int = 10, plugin: StoragePlugin = StoragePlugin.MCAP,
-              profiles: tuple[Qos, ...] = (qos(),)) -> Path:
+              profiles: tuple[Qos, ...] = (qos(),), mode: CompressionMode | None = None) -> Path:
     """Write ``count`` distances, 0.0, 1.0, ... m, one each ``STEP_S``."""
     store = get_typestore(Stores.ROS2_JAZZY)
     types = store.types
-    with Writer(path, version=8, storage_plugin=plugin) as writer:
+    bag = Writer(path, version=8, storage_plugin=plugin)
+    if mode:
+        bag.set_compression(mode, CompressionFormat.ZSTD)
+    with bag as writer:
         topic = writer.add_connection('/distance', 'sensor_msgs/msg/Range', typestore=store,
                                       offered_qos_profiles=list(profiles))
         for index in range(count):
@@ -125,10 +128,10 @@ def test_messages_keep_their_distances_divided_by_the_rate(tmp_path, listener, r
 
 
 def test_a_simulated_inspection_arrives_whole(tmp_path, listener):
-    made = simulate(SimulationSettings(frames=4, width=128, height=96), tmp_path)
+    simulate(SimulationSettings(frames=4, width=128, height=96), tmp_path)
     topic = '/camera/image_raw/compressed'
     listener.to(CompressedImage, topic, qos_profile_sensor_data)
-    play(made.bag, rate=4.0, wait_for_subscribers=True)
+    play(tmp_path, rate=4.0, wait_for_subscribers=True)     # the folder around the bag will do
     images = listener.wait_for(topic, 4)
     assert [bytes(image.data[:2]) for image in images] == [b'\xff\xd8'] * 4    # JPEG
     assert images[0].header.frame_id == 'camera_optical_frame'
@@ -237,6 +240,16 @@ def test_a_bag_cut_off_while_recording_is_played(tmp_path, listener):
     file.with_name('bag_1.mcap').write_bytes(file.read_bytes())
     with pytest.raises(BagError, match=r'expected one of its files, bag.mcap, bag_1.mcap'):
         play(bag)
+
+
+@pytest.mark.parametrize('mode', [CompressionMode.FILE, CompressionMode.MESSAGE])
+def test_a_compressed_bag_without_metadata_is_played(tmp_path, listener, mode):
+    bag = write_bag(tmp_path / 'bag', mode=mode)
+    (bag / 'metadata.yaml').unlink()
+    listener.to(Range, '/distance')
+    play(bag, rate=20.0, wait_for_subscribers=True)
+    assert [message.range for message in listener.wait_for('/distance', 10)] == [
+        float(number) for number in range(10)]
 
 
 def test_broken_metadata_is_refused(tmp_path):

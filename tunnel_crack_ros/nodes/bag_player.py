@@ -28,7 +28,13 @@ from rosbags.interfaces import Connection, Qos, QosDurability, QosReliability
 from rosbags.rosbag2 import Reader
 from rosgraph_msgs.msg import Clock
 
-from tunnel_crack_ros.inspection.sources.bag_files import readable_paths
+from tunnel_crack_ros.inspection.sources.bag_files import (
+    bag_below,
+    BagFiles,
+    files_of,
+    has_metadata,
+)
+from tunnel_crack_ros.inspection.sources.bag_message import unpacked
 
 _SLICE_S = 0.05         # longest sleep at a stretch, so that an end is noticed
 _OTHERS_S = 5.0         # how long topics without images may take to find a subscriber
@@ -65,7 +71,8 @@ def play(
 
     Ctrl-C, SIGTERM or a shutdown of the context end it and are no error.
 
-    :param bag: folder of a rosbag2 bag, or its MCAP or SQLite3 file.
+    :param bag: folder of a rosbag2 bag, its MCAP or SQLite3 file, or a folder that holds one in
+        `bag/`, as `tunnel_crack simulate` writes it.
     :param rate: how many times faster than recorded, > 0.
     :param clock_hz: publish the bag's time on ``/clock`` so often, Hz of real time, > 0.
     :param loop: start again at the end, until interrupted.
@@ -203,7 +210,7 @@ class BagPlayer:
                 ticks += 1
             self._wait_until(due)
             # A copy: a reader may hand out a view of its file, publish() wants bytes.
-            self._publishers[connection.topic].publish(bytes(data))
+            self._publishers[connection.topic].publish(bytes(unpacked(data)))
             self.latest_s = max(self.latest_s, time.monotonic() - due)
             self.published += 1
 
@@ -255,12 +262,16 @@ def _opened(bag: Path) -> Iterator[Reader]:
     if not bag.exists():
         raise BagError(f'{bag}: no such bag: expected the folder of a rosbag2 bag or its file')
     try:
-        path, *others = readable_paths(bag)
-        if others:      # nothing says how they belong together
-            raise BagError(f'{bag}: no metadata.yaml in it: expected one of its files, '
-                           f"{', '.join(each.name for each in (path, *others))}")
-        if path == bag and bag.is_dir() and not (bag / 'metadata.yaml').is_file():
+        found = bag if bag.is_file() else bag_below(bag)
+        if found is None:
             raise BagError(f'{bag}: no metadata.yaml in it: expected the folder of a rosbag2 bag')
+        files = BagFiles(found)
+        path, *others = files.paths
+        if others:      # nothing says how they belong together
+            why = ('not all of its files can be read as they are' if has_metadata(found)
+                   else 'no metadata.yaml in it')
+            raise BagError(f'{bag}: {why}: expected one of its files, '
+                           f"{', '.join(each.name for each in files_of(found))}")
         reader = Reader(path)
         reader.open()
     except Exception as error:      # rosbags raises what its parsers raise

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 import logging
 from pathlib import Path
+import sqlite3
 from typing import Any
 
 from rosbags.highlevel import AnyReader, AnyReaderError
@@ -19,7 +20,7 @@ from tunnel_crack_ros.inspection.sensor_messages import (
     range_of,
     stamp_ns,
 )
-from tunnel_crack_ros.inspection.sources.bag_files import readable_paths
+from tunnel_crack_ros.inspection.sources.bag_files import BagFiles
 from tunnel_crack_ros.inspection.sources.bag_message import (
     default_types,
     read_messages,
@@ -52,8 +53,8 @@ class BagFrames:
         :raises SourceError: the bag cannot be read, or has no such topic.
         """
         self._bag = bag
-        self._paths = _paths(bag)
-        with _reading(bag, self._paths) as reader:
+        self._files = _files(bag)
+        with _reading(bag, self._files.paths) as reader:
             self._topics = find_topics(bag, reader, wanted)
         self.cameras = sorted(set(self._topics.images.values()))
 
@@ -89,7 +90,7 @@ class BagFrames:
                                      sensed=sensed)
             except FrameError as error:
                 return RecordedFrame(name, camera, stamp, None, str(error), sensed)
-        with _reading(self._bag, self._paths) as reader:
+        with _reading(self._bag, self._files.paths) as reader:
             topics = self._topics
             wanted = [c for c in reader.connections if c.topic == topics.odometry
                       or any(c.topic in known for known in (
@@ -139,14 +140,14 @@ def _pixels(message: Any, kind: str) -> RgbFrame:
                         big_endian=bool(message.is_bigendian))
 
 
-def _paths(bag: Path) -> list[Path]:
+def _files(bag: Path) -> BagFiles:
     try:
-        return readable_paths(bag)
-    except OSError as error:
+        return BagFiles(bag)
+    except (OSError, sqlite3.Error) as error:
         raise SourceError(f'{bag}: cannot be read as a bag: {error}') from error
 
 
-def _reading(bag: Path, paths: list[Path]) -> AnyReader:
+def _reading(bag: Path, paths: Sequence[Path]) -> AnyReader:
     try:
         reader = AnyReader(paths, default_typestore=default_types())
         reader.open()

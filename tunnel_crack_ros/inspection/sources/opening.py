@@ -19,7 +19,8 @@ def open_source(path: Path, topics: Sequence[str] = (), odometry: str = '', dept
     """Open a recording.
 
     :param path: an image, a folder of images, a video, a bag (its folder, or its .mcap or .db3
-        file), or a folder that holds a bag in `bag/`, as `tunnel_crack simulate` writes it.
+        file, or that with .zstd behind it), or a folder that holds a bag in `bag/`, as
+        `tunnel_crack simulate` writes it.
     :param topics: image topics of a bag; empty: all it has.
     :param odometry: topic of a bag's odometry; '': found by itself where it is plain.
     :param depth: topic of a bag's depth images, of all cameras, or `camera=topic` with commas
