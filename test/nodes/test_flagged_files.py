@@ -9,7 +9,21 @@ import cv2
 import numpy as np
 import pytest
 
+from tunnel_crack_ros.nodes import flagged_files
 from tunnel_crack_ros.nodes.flagged_files import FlaggedFiles
+
+
+class Clock:
+    now = 100.0
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    """Return the clock that the folders go by."""
+    clock = Clock()
+    monkeypatch.setattr(flagged_files.time, 'monotonic', lambda: clock.now)
+    return clock
+
 
 FRAME = np.random.default_rng(0).integers(0, 256, (100, 200, 3), np.uint8)
 
@@ -43,6 +57,42 @@ def test_once_the_folder_is_full_no_picture_is_encoded_for_nothing(tmp_path, mon
     monkeypatch.delattr(cv2, 'imencode')
     assert not files.save('a', (2, 0), FRAME)
     assert files.refused == 2
+
+
+def test_a_folder_that_was_emptied_takes_frames_again(tmp_path, clock):
+    files, data = FlaggedFiles(tmp_path, 1), bytes(400_000)
+    assert [files.save('a', (second, 0), FRAME, data) for second in range(3)] == [
+        True, True, False]
+    for file in tmp_path.iterdir():
+        file.unlink()
+    clock.now += 4.0    # it was counted just now
+    assert not files.save('a', (3, 0), FRAME, data)
+    clock.now += 1.0
+    assert [files.save('a', (second, 0), FRAME, data) for second in range(4, 7)] == [
+        True, True, False]
+    assert files.refused == 1   # since one did not fit
+
+
+def test_a_folder_that_is_emptied_in_time_never_counts_as_full(tmp_path, clock):
+    files = FlaggedFiles(tmp_path, 1)
+    for second in range(6):
+        assert files.save('a', (second, 0), FRAME, bytes(400_000))
+        for file in tmp_path.iterdir():     # the operator moves it away at once
+            file.unlink()
+        clock.now += 5.0
+
+
+def test_files_that_go_while_they_are_counted_do_not_count(tmp_path, monkeypatch):
+    (tmp_path / 'going').write_bytes(bytes(900_000))
+    scandir = os.scandir
+
+    def scandir_while_it_goes(folder):
+        for file in scandir(folder):
+            assert file.is_file()
+            os.unlink(file)
+            yield file
+    monkeypatch.setattr(os, 'scandir', scandir_while_it_goes)
+    assert FlaggedFiles(tmp_path, 1).save('a', (1, 0), FRAME, bytes(900_000))
 
 
 @pytest.mark.parametrize('links', [True, False])

@@ -3,20 +3,24 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
+import time
 import uuid
 
 import cv2
 
 from tunnel_crack_ros.vision import RgbFrame
 
+_COUNT_EVERY_S = 5.0     # a full folder, anew: it may hold very many files
+
 
 class FlaggedFiles:
     """A folder of flagged frames that never grows over its limit. Nothing in it is deleted.
 
     Several processes may share one. Each keeps its own files to the limit, with those that were
-    there before.
+    there when it last counted: at start, and while it is full.
     """
 
     def __init__(self, folder: Path, limit_mb: int) -> None:
@@ -32,9 +36,8 @@ class FlaggedFiles:
         probe.touch()
         probe.unlink()
         self._folder, self._limit = folder, limit_mb * 1_000_000
-        # hidden ones are those that another process is about to write, and rename
-        self._bytes = sum(file.stat().st_size for file in folder.iterdir()
-                          if not file.name.startswith('.') and file.is_file())
+        self._bytes = _bytes_in(folder)
+        self._counted_s = -math.inf     # when it was last found full
         self._again: dict[str, int] = {}    # name -> frames of this name, where there are several
         self._full = False
         self.refused = 0
@@ -53,7 +56,7 @@ class FlaggedFiles:
         :return: False when the folder is full.
         :raises OSError: the file cannot be written.
         """
-        if self._full:      # before a picture is encoded for nothing
+        if self._full and not self._count_is_due():     # before one is encoded for nothing
             self.refused += 1
             return False
         if compressed is None:
@@ -63,10 +66,11 @@ class FlaggedFiles:
         else:
             data = compressed
             ending = '.png' if compressed[:4] == b'\x89PNG' else '.jpg'
-        if self._bytes + len(data) > self._limit:
+        if not self._fits(len(data)):
             self._full = True
             self.refused += 1
             return False
+        self._full, self.refused = False, 0
         plain = camera.strip('/').replace('/', '_')
         name = f'{plain}_{stamp[0]}_{stamp[1]:09d}'
         # under its own name only when it is whole: a disk may be full, or the power go
@@ -80,12 +84,35 @@ class FlaggedFiles:
         self._bytes += len(data)
         return True
 
+    def _count_is_due(self) -> bool:
+        return time.monotonic() - self._counted_s >= _COUNT_EVERY_S
+
+    def _fits(self, size: int) -> bool:
+        """Return whether the folder takes so many bytes more; somebody may have emptied it."""
+        if self._bytes + size > self._limit and self._count_is_due():
+            self._bytes, self._counted_s = _bytes_in(self._folder), time.monotonic()
+        return self._bytes + size <= self._limit
+
     def _free(self, name: str, ending: str) -> Path:
         path = self._folder / f'{name}{ending}'
         while path.exists():
             self._again[name] = self._again.get(name, 1) + 1
             path = self._folder / f'{name}_{self._again[name]}{ending}'
         return path
+
+
+def _bytes_in(folder: Path) -> int:
+    """Return the size of a folder's files without the hidden ones.
+
+    Those are what another process is about to write, and rename.
+    """
+    size = 0
+    for file in os.scandir(folder):     # asks half as much of the disk as Path.iterdir
+        try:
+            size += 0 if file.name.startswith('.') or not file.is_file() else file.stat().st_size
+        except FileNotFoundError:   # somebody is just emptying it
+            pass
+    return size
 
 
 def _rename(part: Path, path: Path) -> bool:
