@@ -55,6 +55,27 @@ def test_a_folder_of_links_is_a_camera_of_its_own_name(tmp_path, monkeypatch):
         assert [frame.camera for frame in source] == list(source.cameras) == ['left']
 
 
+def test_pictures_in_subfolders_are_told(tmp_path, caplog):
+    for name in ('left', 'day/night', 'notes', '.thumbnails', 'out/overlays', 'out/more', 'a/b/c'):
+        (tmp_path / name).mkdir(parents=True)
+        if name != 'notes':
+            cv2.imwrite(str(tmp_path / name / '1.png'), grey(20))
+    (tmp_path / 'out' / 'cracks.json').touch()      # results of an inspection
+    note = 'pictures in subfolders are not read: day/night, left, out/more; give each of them by'
+    with pytest.raises(SourceError, match=f'{tmp_path}: no image .* and no bag in it; {note}'):
+        open_source(tmp_path)
+    cv2.imwrite(str(tmp_path / '1.png'), grey(20))
+    assert len(open_source(tmp_path)) == 1
+    assert caplog.messages == [f'{tmp_path}: {note} itself']
+    for number in range(4):
+        shutil.copytree(tmp_path / 'left', tmp_path / f'left_{number}')
+    open_source(tmp_path)
+    assert 'day/night, left, left_0, left_1, left_2 and 2 more; give' in caplog.messages[-1]
+    caplog.clear()
+    open_source(tmp_path / 'left')
+    assert not caplog.records
+
+
 def test_two_images_of_one_stem_keep_apart(tmp_path):
     for ending in ('jpg', 'png'):
         cv2.imwrite(str(tmp_path / f'a.{ending}'), grey(10))

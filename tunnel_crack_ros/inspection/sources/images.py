@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+import logging
 from pathlib import Path
 
 from tunnel_crack_ros.inspection.sources.recorded_frame import (
@@ -16,18 +18,46 @@ from tunnel_crack_ros.inspection.sources.recorded_frame import (
 from tunnel_crack_ros.vision import FrameError
 from tunnel_crack_ros.vision.frame import rgb_from_compressed
 
+_LOG = logging.getLogger(__name__)
 IMAGE_ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+_RESULTS = ('overlays', 'masks')
+_RESULT_MARKS = ('cracks.json', '.unfinished')
+_NAMED = 5      # subfolders that a message names
 
 
 def images_below(folder: Path) -> list[Path]:
-    """Return the images of a folder, by name.
+    """Return the images of a folder, by name; that those of its subfolders are not read is logged.
 
     :raises SourceError: there is none.
     """
-    images = sorted(f for f in folder.iterdir() if f.suffix.lower() in IMAGE_ENDINGS)
+    images = sorted(filter(_is_image, folder.iterdir()))
+    below = [as_text(str(each.relative_to(folder))) for each in _picture_folders(folder)]
+    unread = (f"pictures in subfolders are not read: {', '.join(below[:_NAMED])}"
+              + (f' and {len(below) - _NAMED} more' if below[_NAMED:] else '')
+              + '; give each of them by itself') if below else ''
     if not images:
-        raise SourceError(f"{folder}: no image ({', '.join(IMAGE_ENDINGS)}) and no bag in it")
+        raise SourceError(f"{folder}: no image ({', '.join(IMAGE_ENDINGS)}) and no bag in it"
+                          + (f'; {unread}' if unread else ''))
+    if unread:
+        _LOG.warning('%s: %s', folder, unread)
     return images
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_ENDINGS
+
+
+def _picture_folders(folder: Path, levels: int = 2) -> Iterator[Path]:
+    """Give the folders below that hold images, save the results of an inspection."""
+    own = _RESULTS if any((folder / mark).exists() for mark in _RESULT_MARKS) else ()
+    for each in sorted(folder.iterdir()):
+        if each.name.startswith('.') or each.name in own or not each.is_dir():
+            continue
+        with suppress(OSError):     # not ours to look into
+            if any(map(_is_image, each.iterdir())):
+                yield each
+            if levels > 1:
+                yield from _picture_folders(each, levels - 1)
 
 
 class ImageFrames:
