@@ -172,6 +172,46 @@ def test_a_bag_played_again_starts_its_way_again():
     assert len(made._poses) == len(made._ways) == 2
 
 
+@pytest.mark.parametrize('speed', [1.0, 19.0])
+def test_a_clock_that_is_set_back_takes_no_way_away(speed):
+    """The vehicle drives on, at 10 Hz, and at 1 Hz from then on."""
+    seconds, back_s = [0.1 * i for i in range(1001)], 5.0
+    made = history(*(pose(1000.0 + t, speed * t, speed=speed) for t in seconds),
+                   *(pose(1000.0 - back_s + t, speed * t, speed=speed) for t in (101.0, 102.0)))
+    found = made.at(round((1102.0 - back_s) * SECOND), ChainageRules(DISTANCE, start_m=7.0))
+    assert found.metres == pytest.approx(7.0 + 102.0 * speed)
+    assert found.sigma_m == pytest.approx(0.02)
+    for t in (0.0, 0.1):    # another bag
+        made.add(pose(20.0 + t, speed * t, speed=speed))
+    assert made.at(round(20.1 * SECOND), ChainageRules(DISTANCE)).metres == pytest.approx(
+        0.1 * speed)
+
+
+def test_a_message_far_too_late_is_no_clock_set_back():
+    made = history()
+    for i in range(1001):
+        made.add(pose(1000.0 + 0.1 * i, 0.1 * i))
+        if i in (400, 401, 700):
+            made.add(pose(1000.0 + 0.1 * i - 3.1, 0.1 * i - 3.1))
+    assert made.at(1100 * SECOND, ChainageRules(DISTANCE)).metres == pytest.approx(100.0)
+    assert made.at(1010 * SECOND, ChainageRules(DISTANCE)).metres == pytest.approx(10.0)
+
+
+def test_two_messages_far_too_late_that_belong_to_no_one_time_are_not_either():
+    made = history(*(pose(1000.0 + 0.1 * i, 0.1 * i) for i in range(1001)),
+                   pose(900.0, 3.0), pose(800.0, 2.0), pose(1100.1, 100.1))
+    assert made.at(round(1100.1 * SECOND), ChainageRules(DISTANCE)).metres == pytest.approx(100.1)
+
+
+def test_a_drive_that_ends_where_it_began_starts_its_way_again_when_played_again():
+    made, angles = OdometryHistory(), np.linspace(0.0, 2.0 * math.pi, 629)
+    for _ in range(2):
+        for i, a in enumerate(angles):
+            made.add(pose(100.0 + 0.1 * i, 10 * math.sin(a), 10 - 10 * math.cos(a), yaw=a))
+        assert made.at(round(162.8 * SECOND), ChainageRules(DISTANCE)).metres == pytest.approx(
+            20.0 * math.pi, rel=1e-3)
+
+
 def test_after_a_clock_was_set_back_each_pose_costs_as_little_as_before():
     """Sorted in before 19 000 others, each would take 90 ms to sum their ways anew."""
     made = history(*(pose(1000.0 + 0.01 * i, 0.01 * i) for i in range(19_000)))

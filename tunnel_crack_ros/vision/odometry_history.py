@@ -15,6 +15,7 @@ AXIS, DISTANCE = 'axis', 'distance'
 CHAINAGE_FROM = (AXIS, DISTANCE)
 _KEPT = 20_000      # messages: some minutes, of which a frame needs two
 _LEAP_M, _FASTEST = 1.0, 20.0     # m, m/s: a longer step is not driven
+_STEP_S = 1.0       # from one message to the next, at most, where their clocks differ
 _MAX_AGE_NS = 500_000_000   # odometry this far from a frame says nothing of it
 
 
@@ -99,19 +100,27 @@ class OdometryHistory:
         self._poses: list[tuple[int, VehiclePose]] = []
         # travelled up to a stamp, m, and the variance that leaps of the position left in it, m^2
         self._ways: dict[int, tuple[float, float]] = {}
+        self._start = 0.0, 0.0  # the same of the first pose
+        self._doubted: VehiclePose | None = None    # far older than the newest one, and alone
 
     def add(self, pose: VehiclePose) -> None:
         """Take a pose; one that is no number, or without a stamp, tells nothing.
 
-        When time begins again, what was heard before is forgotten, and the way travelled with it:
-        each pose to come would be sorted in before all others, whose ways are summed anew.
+        When time begins again, what was heard before is forgotten: each pose to come would be
+        sorted in before all others, whose ways are summed anew. It takes two poses in a row to
+        show that; one alone is late and tells nothing.
         """
         if not pose.is_valid:
             return
         with self._lock:
-            if self._poses and began_again(pose.stamp_ns, self._poses[-1][0]):
-                self._poses.clear()
-                self._ways.clear()
+            newest = self._poses[-1][0] if self._poses else 0
+            first, self._doubted = self._doubted, None
+            if first is not None and pose.stamp_ns <= newest \
+                    and not began_again(pose.stamp_ns, first.stamp_ns):
+                self._begin_again(first, pose)
+            elif began_again(pose.stamp_ns, newest):
+                self._doubted = pose
+                return
             if pose.stamp_ns not in self._ways:
                 self._insert(pose)
 
@@ -121,13 +130,27 @@ class OdometryHistory:
         with self._lock:
             return bool(self._poses)
 
+    def _begin_again(self, first: VehiclePose, second: VehiclePose) -> None:
+        """Forget all poses; the way travelled goes on where only the clock was set back."""
+        last = self._poses[-1][1]
+        step_s = min(abs(second.stamp_ns - first.stamp_ns) / 1e9, _STEP_S)
+        played_again = (first.stamp_ns, first) in self._poses   # also of a drive round a loop
+        if played_again or math.dist(last.position, first.position) > _LEAP_M + _FASTEST * step_s:
+            self._start = 0.0, 0.0
+        else:
+            travelled, variance = self._ways[last.stamp_ns]
+            self._start = travelled + _way(last, first), variance
+        self._poses.clear()
+        self._ways.clear()
+        self._insert(first)
+
     def _insert(self, pose: VehiclePose) -> None:
         place = bisect_right(self._poses, pose.stamp_ns, key=lambda entry: entry[0])
         insort(self._poses, (pose.stamp_ns, pose), key=lambda entry: entry[0])
         for i in range(place, len(self._poses)):    # one, unless it came late
             stamp, later = self._poses[i]
             if i == 0:
-                self._ways[stamp] = 0.0, 0.0
+                self._ways[stamp] = self._start
                 continue
             earlier, before = self._poses[i - 1]
             travelled, variance = self._ways[earlier]
