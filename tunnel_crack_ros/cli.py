@@ -72,7 +72,7 @@ def process(
             min=0, help='m; with camera_roll in --params for clock positions; 0: the lining is '
                         'flat, without them.')] = None,
         topic: Annotated[list[str] | None, typer.Option(
-            help='Image topic of a bag; may be given again. Default: all.')] = None,
+            help='Image topic of a bag; may be given again. Default: one of each camera.')] = None,
         odometry: Annotated[str, typer.Option(
             help="Topic of a bag's odometry; default: the only one, or .../odom.")] = '',
         depth: Annotated[str, typer.Option(

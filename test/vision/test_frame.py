@@ -179,6 +179,9 @@ def test_a_packed_bayer_mosaic_gives_back_its_colours(pattern, ending, bits, tol
 
 
 def test_a_bayer_picture_that_was_packed_in_colours_keeps_them():
+    grey = encoded('.jpg', picture()[:, :, 0])
+    assert np.array_equal(rgb_from_compressed(grey, 'bayer_rggb8; jpeg compressed mono8'),
+                          rgb_from_compressed(grey))
     found = rgb_from_compressed(encoded('.png'), 'bayer_rggb8; png compressed bgr8')
     assert np.array_equal(found, picture())
     with pytest.raises(FrameError, match="unknown encoding 'bayer_xyz8'"):

@@ -25,7 +25,7 @@ def rgb_from_msg(message: FrameMessage) -> RgbFrame:
     :raises FrameError: the message does not hold the picture it promises.
     """
     if isinstance(message, CompressedImage):
-        return rgb_from_compressed(memoryview(message.data))
+        return rgb_from_compressed(memoryview(message.data), message.format)
     return np.asarray(imgmsg_to_cv2(message, 'rgb8'), np.uint8)
 
 

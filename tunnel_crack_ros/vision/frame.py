@@ -132,7 +132,8 @@ def rgb_from_compressed(data: bytes | memoryview | npt.NDArray[np.uint8],
 
     :param data: the whole file.
     :param description: `format` of a sensor_msgs/CompressedImage, such as `bayer_rggb8; png
-        compressed `: image_transport packs a Bayer mosaic as the grey picture that it looks like.
+        compressed `: image_transport packs a Bayer mosaic as the grey picture that it looks like,
+        unless it says `mono8` at the end.
     :return: uint8, H x W x 3, RGB.
     :raises FrameError: nothing to decode, not a picture, or a JPEG that ends too early or lost
         bytes on the way; or an unknown Bayer pattern.
@@ -155,7 +156,7 @@ def rgb_from_compressed(data: bytes | memoryview | npt.NDArray[np.uint8],
     if max(bgr.shape[:2]) > MAX_SIDE:
         raise FrameError(f'size {bgr.shape[1]} x {bgr.shape[0]} px, '
                          f'expected 1..{MAX_SIDE} px a side')
-    if description.startswith('bayer_'):
+    if description.startswith('bayer_') and not description.endswith('mono8'):
         stored = cv2.imdecode(raw, cv2.IMREAD_UNCHANGED)
         if stored is not None and stored.ndim == 2:     # else somebody made colours of it before
             return _rgb_from_mosaic(stored, description.split(';')[0].strip())
