@@ -9,6 +9,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 from tunnel_crack_msgs.msg import CrackArray, FrameVerdict
 
+from tunnel_crack_ros.vision.frame import rgb_from_raw
+
 
 def test_pictures_are_made_only_while_somebody_looks(bench, start, toy, stamped, cracked):
     node = start('segmenter', model=toy['segmenter'])
@@ -106,6 +108,22 @@ def test_flagged_frames_are_kept_as_files_up_to_the_limit(
     assert 1 < len(list(folder.iterdir())) < 6
     assert sum(file.stat().st_size for file in folder.iterdir()) <= 1_000_000
     assert node.state() == 'active'
+
+
+def test_a_flagged_mosaic_is_read_and_kept_in_its_colours(
+        bench, start, toy, stamped, cracked, tmp_path):
+    node = start('classifier', model=toy['classifier'], transport='compressed', max_blur=1.0,
+                 save_flagged_to=str(tmp_path))
+    frames = bench.publisher(CompressedImage, node.topic('camera/image_raw/compressed'))
+    bench.wait_matched(frames)
+    mosaic = cracked[:, :, 0].copy()
+    mosaic[::2, ::2] += 30      # its red pixels: 170..250, in the bar 35
+    frames.publish(stamped.compressed(cv2.imencode('.png', mosaic)[1].tobytes(),
+                                      'bayer_rggb8; png compressed '))
+    node.counted(frames_in=1, done=1)
+    kept, = bench.wait_for(lambda: list(tmp_path.glob('camera_*.png')), 'no file')
+    colours = rgb_from_raw(mosaic, width=128, height=96, step=128, encoding='bayer_rggb8')
+    assert np.array_equal(cv2.imread(str(kept))[:, :, ::-1], colours)
 
 
 def test_a_folder_for_flagged_frames_that_vanishes_is_told_until_it_is_there_again(

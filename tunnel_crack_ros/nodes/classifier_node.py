@@ -97,9 +97,8 @@ class ClassifierNode(CameraNode):
         if self._files is None:
             return
         stamp = (message.header.stamp.sec, message.header.stamp.nanosec)
-        data = bytes(message.data) if isinstance(message, CompressedImage) else None
         try:
-            saved = self._files.save(camera, stamp, frame, data)
+            saved = self._files.save(camera, stamp, frame, _file_in(message))
             self._not_saved = '' if saved else (
                 f'save_flagged_to is full: {self._files.refused} flagged frames not saved')
         except OSError as error:
@@ -110,6 +109,13 @@ class ClassifierNode(CameraNode):
     def remark(self, camera: str) -> str:
         """Say why the last flagged frame, of any camera, was not saved."""
         return self._not_saved
+
+
+def _file_in(message: FrameMessage) -> bytes | None:
+    """Return the picture file that came; None: there is none that tells all by itself."""
+    if not isinstance(message, CompressedImage) or message.format.startswith('bayer_'):
+        return None     # a mosaic without its message is a grey picture
+    return bytes(message.data)
 
 
 def main() -> None:
