@@ -10,12 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from backports import zstd
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection, MessageDefinitionFormat
 from rosbags.typesys import get_typestore, Stores
 from rosbags.typesys.store import Typestore
 
+from tunnel_crack_ros.inspection.sources import zstd
 from tunnel_crack_ros.inspection.sources.recorded_frame import SourceError
 
 # for types that the bag does not define; Humble's Range has no variance
@@ -57,7 +57,7 @@ def unpacked(data: bytes) -> bytes:
 
     Only `metadata.yaml` says that it did, and that is written last.
 
-    :raises backports.zstd.ZstdError: it is compressed, and broken.
+    :raises zstd.ZstdError: it is compressed, and broken.
     """
     return zstd.decompress(data) if bytes(data[:len(_ZSTD)]) == _ZSTD else data
 

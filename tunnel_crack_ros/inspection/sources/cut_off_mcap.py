@@ -17,6 +17,8 @@ from pathlib import Path, PurePath
 import struct
 from typing import Any, BinaryIO
 
+from tunnel_crack_ros.inspection.sources import zstd
+
 _LOG = logging.getLogger(__name__)
 _MAGIC = b'\x89MCAP0\r\n'
 _RECORD = struct.Struct('<BQ')
@@ -202,7 +204,6 @@ def _unpacked(kind: str, packed: bytes) -> bytes:
         import lz4.frame
         return bytes(lz4.frame.decompress(packed))
     if kind == 'zstd':
-        from backports import zstd
         return bytes(zstd.decompress(packed))
     raise ValueError(f"a chunk is compressed by '{kind}', expected lz4 or zstd")
 

@@ -12,7 +12,7 @@ import sqlite3
 import tempfile
 import weakref
 
-from backports import zstd
+from tunnel_crack_ros.inspection.sources import zstd
 
 _LOG = logging.getLogger(__name__)
 _UNFIT = '?#%'      # in a name, for rosbags makes a URI of an SQLite file's without quoting it
@@ -38,7 +38,7 @@ class FileCopies:
         :raises OSError: it cannot be read, or there is no room for a copy.
         """
         with self._copy(file, file.stem) as copy:
-            with zstd.open(file, 'rb') as packed, copy.open('wb') as content:
+            with zstd.ZstdFile(file) as packed, copy.open('wb') as content:
                 try:
                     shutil.copyfileobj(packed, content)
                 except (EOFError, zstd.ZstdError) as error:
