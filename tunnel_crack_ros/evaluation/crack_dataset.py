@@ -194,7 +194,7 @@ def _read_index(root: Path) -> Iterator[CrackImage]:
                 f"{path}: {source} {stem} has the label '{row['label']}' and the split "
                 f"'{split}'; expected {' or '.join(_LABELS)}, and one of {', '.join(SPLITS)}")
         if (source, stem) in splits:
-            raise DatasetError(f"{path}: {source} {stem} stands there twice, in the splits "
+            raise DatasetError(f'{path}: {source} {stem} stands there twice, in the splits '
                                f"'{splits[source, stem]}' and '{split}'; expected it once")
         splits[source, stem] = split
         folder = root / source
