@@ -67,7 +67,7 @@ def start(context: LaunchContext) -> list:
     prefix = Path(get_package_prefix(PACKAGE))
     share = prefix / 'share' / PACKAGE
     settings = Settings.from_texts(
-        {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS})
+        {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}, share)
     table = node_table(settings, share)
     missing = missing_executables(table, prefix / 'lib' / PACKAGE)
     if missing:

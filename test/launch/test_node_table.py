@@ -11,6 +11,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from tunnel_crack_ros.nodes.cameras_in_file import cameras_in_file
 from tunnel_crack_ros.nodes.node_table import (
     Camera,
     fastdds_environment,
@@ -21,6 +22,7 @@ from tunnel_crack_ros.nodes.node_table import (
     Settings,
     SettingsError,
 )
+from tunnel_crack_ros.nodes.ros_names import is_ros_name
 from tunnel_crack_ros.vision.model_folder import CLASSIFIER, ModelSet, SEGMENTER, SETS
 
 SHARE = Path('/share')
@@ -74,6 +76,79 @@ def test_a_camera_of_the_parameter_file_may_have_its_range_elsewhere():
 def test_a_sensor_of_no_camera_is_refused(text):
     with pytest.raises(SettingsError, match=f"range: '.*{text[:5]}"):
         Settings.from_texts({'cameras': 'left,right', 'range': text})
+
+
+@pytest.fixture
+def of_left(tmp_path) -> str:
+    """Return a parameter file whose cameras are `left` and `front/top`."""
+    file = tmp_path / 'of_left.yaml'
+    file.write_text('/**:\n  ros__parameters:\n    cameras: [left, front/top]\n')
+    return str(file)
+
+
+def test_the_cameras_of_the_parameter_file_are_known(of_left):
+    for process in table(depth='/d', range='front/top=/r', params_file=of_left).values():
+        assert process.remappings == (
+            ('front/top/range', '/r'), ('left/depth', '/d'), ('front/top/depth', '/d'))
+        assert not process.parameters
+    with pytest.raises(SettingsError, match="depth: 'lefft=/d', expected camera=topic, the "
+                                            'camera one of left, front/top'):
+        table(depth='lefft=/d', params_file=of_left)
+    assert table(depth='lefft=/d', cameras='lefft', params_file=of_left)
+
+
+def test_rviz_shows_the_first_camera_of_the_parameter_file(of_left):
+    rviz = table(rviz='true', namespace='tunnel', params_file=of_left)['rviz']
+    assert dict(rviz.remappings)['/camera/image_raw'] == '/tunnel/left/image_raw'
+    assert dict(rviz.remappings)['/camera/overlay'] == '/tunnel/left/overlay'
+
+
+def test_without_a_parameter_file_the_packages_own_names_the_cameras():
+    own = Settings.from_texts({'depth': '/d'}, REPOSITORY)
+    assert own.depth == (('camera', '/d'),)
+    assert not node_table(Settings.from_texts({'rviz': 'true'}), REPOSITORY)[-1].remappings
+    with pytest.raises(SettingsError, match='the camera one of camera'):
+        Settings.from_texts({'range': 'left=/r'}, REPOSITORY)
+
+
+@pytest.mark.parametrize(('text', 'cameras'), [
+    ('', ()), ('[1, 2]', ()), ('/**:', ()), ('/**: {ros__parameters: {cameras: left}}', ()),
+    ('/**: {ros__parameters: {threads: 1}}', ()),
+    ('/**/segmenter: {ros__parameters: {cameras: [own]}}\n'
+     '/**: {ros__parameters: {cameras: [all]}}', ('own',)),
+    ('/**/classifier: {ros__parameters: {cameras: [other]}}\n'
+     '/**: {ros__parameters: {cameras: [all]}}', ('all',)),
+    ('/tunnel/segmenter: {ros__parameters: {cameras: [own]}}', ('own',)),
+    ('/*/segmenter: {ros__parameters: {cameras: [own]}}', ('own',)),
+    ('/segmenter: {ros__parameters: {cameras: [elsewhere]}}', ()),
+    ('tunnel: {segmenter: {ros__parameters: {cameras: [own]}}}', ('own',)),
+])
+def test_a_node_has_the_cameras_of_the_sections_that_are_meant_for_it(tmp_path, text, cameras):
+    file = tmp_path / 'own.yaml'
+    file.write_text(text)
+    assert cameras_in_file(file, '/tunnel/segmenter') == cameras
+
+
+@pytest.mark.parametrize('data', [b'/**: [', b'\xff\xfe'])
+def test_a_parameter_file_that_cannot_be_read_is_told(tmp_path, data):
+    (tmp_path / 'own.yaml').write_bytes(data)
+    with pytest.raises(SettingsError, match=r'params_file: .*own\.yaml cannot be read: '):
+        table(params_file=str(tmp_path / 'own.yaml'))
+
+
+@pytest.mark.parametrize('name', [
+    '/odom', 'odom', 'a/b_1/_c', '~/odom', '_', 'x9', '/a__b', '~', '~odom', '/', '/x/', 'x y',
+    '/cam-0/x', '3x', '/a/3x', '/x//y', '', '//x', '/tunnel/straße', 'a:=b'])
+def test_a_name_is_taken_that_ros_takes(name):
+    rclpy = pytest.importorskip('rclpy')
+    context, taken = rclpy.Context(), True
+    try:
+        rclpy.init(args=['--ros-args', '-r', f'odometry:={name}'], context=context)
+    except Exception:   # of a type that each version of rclpy names anew
+        taken = False
+    else:
+        context.shutdown()
+    assert is_ros_name(name, private=True) == taken
 
 
 def test_each_node_gets_its_own_model():
@@ -163,8 +238,19 @@ def test_rviz_shows_the_first_camera(texts, shown):
 
 
 @pytest.mark.parametrize(('name', 'text', 'complaint'), [
-    ('cameras', '1st', "camera '1st': expected letters"),
+    ('cameras', '1st', "camera '1st': expected names of letters"),
     ('cameras', 'left,left', 'expected no name twice'),
+    ('cameras', '/left', "camera '/left': expected names of letters"),
+    ('cameras', 'left=/drivers/cam-0', "camera 'left=/drivers/cam-0': expected names of letters, "
+     "digits and single underscores with '/' between, as in 'left' or 'left=/drivers/cam0'"),
+    ('cameras', 'left=', "camera 'left=': expected names"),
+    ('cameras', 'left=/', "camera 'left=/': expected names"),
+    ('cameras', 'left=~/cam0', "camera 'left=~/cam0': expected names"),
+    ('namespace', 'tunnel-3', "namespace: 'tunnel-3', expected names of letters, digits and "
+     "single underscores with '/' between, as in '/robot/tunnel'"),
+    ('odometry', '/veh/odom-1', "odometry: '/veh/odom-1', expected names"),
+    ('range', 'left=/x y', "range: '/x y', expected names of letters, digits and single "
+     "underscores with '/' between, as in '/drivers/range'"),
     ('transport', 'h264', "transport: 'h264', expected raw or compressed"),
     ('rviz', 'maybe', "rviz: 'maybe', expected true or false"),
     ('log_level', 'loud', "log_level: 'loud', expected debug or info or warn"),
@@ -218,6 +304,13 @@ def test_files_that_the_table_names_exist(name):
 
 def test_camera_names_may_have_a_namespace():
     assert Camera.parse(' front/left ') == Camera('front/left')
+    assert Camera.parse('front/left = drivers/cam0/') == Camera('front/left', 'drivers/cam0')
+
+
+@pytest.mark.parametrize('name', ['tunnel', '/robot/tunnel', '/robot/tunnel/', '/', ''])
+def test_nodes_may_be_in_any_namespace(name):
+    for process in table(namespace=name).values():
+        assert process.namespace == name.rstrip('/')
 
 
 # ---- real processes ----------------------------------------------------------------------------

@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 import os
 from pathlib import Path
-import re
 
 import yaml
 
 from tunnel_crack_ros.frame_topic import TRANSPORTS
+from tunnel_crack_ros.nodes.cameras_in_file import cameras_in_file
+from tunnel_crack_ros.nodes.ros_names import EXPECTED, is_ros_name
 from tunnel_crack_ros.sensor_topics import sensor_topics
 from tunnel_crack_ros.vision.model_folder import (
     ENVIRONMENT,
@@ -55,14 +56,15 @@ class Camera:
     def parse(cls, text: str) -> Camera:
         """Read `name` or `name=driver`, e.g. `left=/drivers/cam0`.
 
-        :raises SettingsError: the name cannot be part of a topic.
+        :raises SettingsError: name or driver cannot be part of a topic.
         """
-        name, _, driver = text.strip().partition('=')
-        if not re.fullmatch(r'[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*', name):
+        name, equals, driver = (part.strip() for part in text.partition('='))
+        driver = driver.rstrip('/')
+        if name.startswith(('/', '_')) or not is_ros_name(name) \
+                or (equals and not is_ros_name(driver)):
             raise SettingsError(
-                f"camera '{text}': expected letters, digits and underscores, as in "
-                "'left' or 'left=/drivers/cam0'")
-        return cls(name, driver.rstrip('/'))
+                f"camera '{text}': {EXPECTED} 'left' or 'left=/drivers/cam0'")
+        return cls(name, driver)
 
     def remappings(self) -> list[tuple[str, str]]:
         """Return the topics that come from the driver under another name."""
@@ -92,10 +94,12 @@ class Settings:
     log_level: str = 'info'
 
     @classmethod
-    def from_texts(cls, texts: Mapping[str, str]) -> Settings:
+    def from_texts(cls, texts: Mapping[str, str], share: Path | None = None) -> Settings:
         """Read the settings from the texts of launch arguments.
 
         :param texts: argument name to text; a missing one keeps its default.
+        :param share: the package's share folder, whose parameter file names the cameras where
+            the texts do not; None: it is not known.
         :raises SettingsError: an argument is unknown or does not fit.
         """
         unknown = sorted(set(texts) - set(cls.__dataclass_fields__))
@@ -108,7 +112,16 @@ class Settings:
         names = [camera.name for camera in cameras]
         if len(set(names)) < len(names):
             raise SettingsError(f"cameras {', '.join(names)}: expected no name twice")
-        sensors = {name: _topics(name, plain.pop(name), names)
+        for name in ('models_folder', 'params_file'):
+            if plain.get(name):
+                plain[name] = _existing(name, plain[name])
+        if 'namespace' in plain:
+            plain['namespace'] = plain['namespace'].rstrip('/')
+        _ros_name('namespace', plain.get('namespace', ''), '/robot/tunnel')
+        _ros_name('odometry', plain.get('odometry', ''), '/odom', private=True)
+        known = names or _cameras_in_file(
+            plain.get('params_file', ''), plain.get('namespace', ''), share)
+        sensors = {name: _topics(name, plain.pop(name), known)
                    for name in _SENSORS if plain.get(name)}
         for name in _SENSORS:
             plain.pop(name, None)
@@ -117,9 +130,6 @@ class Settings:
         _one_of('transport', plain.get('transport', ''), ('', *TRANSPORTS))
         _one_of('log_level', plain.get('log_level', 'info'), LOG_LEVELS)
         _one_of('models', plain.get('models', ''), ('', *SETS))
-        for name in ('models_folder', 'params_file'):
-            if plain.get(name):
-                plain[name] = _existing(name, plain[name])
         settings = cls(cameras=cameras, **switches, **sensors, **plain)  # type: ignore[arg-type]
         settings.check_set()
         return settings
@@ -256,7 +266,8 @@ def fastdds_environment(share: Path, environment: Mapping[str, str] | None = Non
 
 
 def _rviz(settings: Settings, share: Path) -> Process:
-    camera = settings.cameras[0] if settings.cameras else Camera(RVIZ_CAMERA)
+    of_file = _cameras_in_file(settings.params_file, settings.namespace, share)
+    camera = settings.cameras[0] if settings.cameras else Camera((*of_file, RVIZ_CAMERA)[0])
     namespace = f'/{settings.namespace.strip("/")}'.rstrip('/')
     # as the nodes see it: camera names are relative, a driver's may be absolute
     driver = camera.driver or camera.name
@@ -271,11 +282,38 @@ def _rviz(settings: Settings, share: Path) -> Process:
         arguments=('-d', str(share / 'config' / RVIZ_FILE)), log_level=settings.log_level)
 
 
+def _cameras_in_file(params_file: str, namespace: str, share: Path | None) -> tuple[str, ...]:
+    """Return the cameras that the nodes will take from their parameter file.
+
+    :param share: the package's share folder, for where no file is given.
+    :return: empty: not known.
+    """
+    if params_file:
+        path = Path(params_file)
+    elif share is not None and (share / 'config' / PARAMS_FILE).is_file():
+        path = share / 'config' / PARAMS_FILE
+    else:
+        return ()
+    try:    # the segmenter: what comes in from sensors and what is shown are its topics
+        return cameras_in_file(path, Process('segmenter', 'segmenter',
+                                             namespace=namespace).full_name)
+    except ValueError as error:
+        raise SettingsError(f'params_file: {error}') from None
+
+
 def _topics(name: str, text: str, cameras: Sequence[str]) -> tuple[tuple[str, str], ...]:
     try:
-        return sensor_topics(name, text, cameras)
+        topics = sensor_topics(name, text, cameras)
     except ValueError as error:
         raise SettingsError(str(error)) from None
+    for _, topic in topics:
+        _ros_name(name, topic, f'/drivers/{name}', private=True)
+    return topics
+
+
+def _ros_name(name: str, text: str, example: str, private: bool = False) -> None:
+    if text and not is_ros_name(text, private):
+        raise SettingsError(f"{name}: '{text}', {EXPECTED} '{example}'")
 
 
 def _existing(name: str, text: str) -> str:
