@@ -30,7 +30,7 @@ setup-training:  ## setup, and PyTorch
 	@tools/setup.sh --training
 
 test-training: setup-training  ## run the tests that need PyTorch
-	@$(IN_VENV) python -m pytest -m training -n 2 --dist loadfile
+	@$(IN_VENV) python -m pytest -m training -n 2
 
 lint: setup  ## ruff and mypy
 	@$(IN_VENV) ruff check . && mypy

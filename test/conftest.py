@@ -11,6 +11,7 @@ import random
 import shutil
 import sys
 import tempfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,15 +49,40 @@ def reads_the_old_name() -> bool:
         return os.environ.get('ROS_DISTRO') in (None, 'humble', 'iron', 'jazzy')
 
 
-def share_cores() -> None:
-    """Give each of several workers (`pytest -n 2`) its share of the cores to compute on.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each worker (`pytest -n 2`) whole files, and one of them all that start real nodes.
 
-    PyTorch reads the number when it is imported, and would take all cores in each worker.
+    Files stay whole for what their tests share. Tests of nodes mostly wait, and do so in seconds:
+    beside others that compute they lose nothing, beside each other they would.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class WholeFiles(LoadScopeScheduling):
+
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition('::')[0]
+            return 'nodes' if {'nodes', 'launch'} & set(file.split('/')) else file
+
+    return WholeFiles(config, log)
+
+
+def share_cores() -> None:
+    """Give each of several workers (`pytest -n 2`) cores of its own, and what it starts the same.
+
+    Nodes answer in time, then, whatever the other worker computes; the explainer, which takes only
+    what all others leave, would not even start beside it. PyTorch reads the number when it is
+    imported, and would take all cores in each worker.
     """
     workers = int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', '1'))
-    if workers > 1:
-        cores = len(os.sched_getaffinity(0))
-        os.environ.setdefault('OMP_NUM_THREADS', str(max(1, cores // workers)))
+    if workers == 1 or not hasattr(os, 'sched_setaffinity'):
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    each = len(cores) // workers
+    os.environ.setdefault('OMP_NUM_THREADS', str(max(1, each)))
+    if each:
+        number = int(os.environ['PYTEST_XDIST_WORKER'].removeprefix('gw')) % workers
+        os.sched_setaffinity(0, cores[number * each:(number + 1) * each])
 
 
 def pytest_configure(config: pytest.Config) -> None:
