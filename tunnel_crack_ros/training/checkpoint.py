@@ -91,8 +91,8 @@ def data_of_start(path: Path) -> dict[str, int]:
 def _of_train(path: Path, part: str, kind: str, model: str | None) -> dict[str, Any]:
     state = _load(path)
     if 'model' not in state or part not in state:
-        raise ValueError(f'{path}: not what `train` writes as <model>{kind}; found '
-                         f"{', '.join(list(state)[:5]) or 'nothing'}")
+        raise ValueError(f"{path}: found {', '.join(list(state)[:5]) or 'nothing'}; expected a "
+                         f'{kind}, as `train` writes it')
     if model is not None and state['model'] != model:
         raise ValueError(f"{path} is a checkpoint of {state['model']}; expected {model}")
     return state

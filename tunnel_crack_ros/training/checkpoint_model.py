@@ -43,14 +43,9 @@ class CheckpointModel(Model):
         """
         try:
             state = read_checkpoint(path)
-            if 'network' not in state or 'validation' not in state:
-                raise ModelError(f'{path}: holds no validated weights; expected a .best.pt that '
-                                 '`train` wrote')
             plan = plan_of(state)
             network = plan.build(False)
             network.load_state_dict(state['network'])
-        except ModelError:
-            raise
         except Exception as error:  # torch.load raises several types of its own
             raise ModelError(f'{path}: cannot be loaded: {error}') from error
         if task is not None and plan.task != task:
