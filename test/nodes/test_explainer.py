@@ -6,8 +6,11 @@ What it publishes is held against the method run directly on the same bytes.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 import os
 from pathlib import Path
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -276,28 +279,44 @@ def test_an_inactive_explainer_says_so_and_works_again(bench, start, stamped, cr
     assert asker.ask(image=stamped.raw(cracked))[0] == GoalStatus.STATUS_SUCCEEDED
 
 
-def test_results_are_forgotten_soon_after_the_goal(bench, monkeypatch, stamped, cracked):
-    assert explainer_node._RESULT_KEPT_S == 30 or os.environ['ROS_DISTRO'] in ('humble', 'iron')
-    monkeypatch.setattr(explainer_node, '_RESULT_KEPT_S', 1)
+@contextmanager
+def asker_of_node_here(bench, name):
+    """Run an explainer in a thread of the test's own process."""
     rclpy.init(signal_handler_options=rclpy.SignalHandlerOptions.NO)
-    node = explainer_node.ExplainerNode('forgetful')
+    node = explainer_node.ExplainerNode(name)
     executor = MultiThreadedExecutor(explainer_node._THREADS)
     executor.add_node(node)
     spinning = threading.Thread(target=executor.spin)
     spinning.start()
     try:
-        asker = Asker(bench, SimpleNamespace(name='/forgetful'))
+        asker = Asker(bench, SimpleNamespace(name=f'/{name}'))
         bench.wait_for(lambda: node.active, 'not active')
-        handle = asker.send(image=stamped.raw(cracked))
-        status, result = asker.finish(handle)
-        assert status == GoalStatus.STATUS_SUCCEEDED and result.heat_maps
-        bench.wait_for(lambda: asker.finish(handle)[0] == GoalStatus.STATUS_UNKNOWN,
-                       'the result is still there')
+        yield asker
     finally:
         executor.shutdown()
         spinning.join()
         node.destroy_node()
         rclpy.shutdown()
+
+
+def test_results_are_forgotten_soon_after_the_goal(bench, monkeypatch, stamped, cracked):
+    assert explainer_node._RESULT_KEPT_S == 30 or os.environ['ROS_DISTRO'] in ('humble', 'iron')
+    monkeypatch.setattr(explainer_node, '_RESULT_KEPT_S', 1)
+    with asker_of_node_here(bench, 'forgetful') as asker:
+        handle = asker.send(image=stamped.raw(cracked))
+        status, result = asker.finish(handle)
+        assert status == GoalStatus.STATUS_SUCCEEDED and result.heat_maps
+        bench.wait_for(lambda: asker.finish(handle)[0] == GoalStatus.STATUS_UNKNOWN,
+                       'the result is still there')
+
+
+def test_a_goal_whose_first_passes_get_no_processor_is_told(bench, monkeypatch, stamped, cracked):
+    monkeypatch.setattr(explainer_node, '_FIRST_PASSES_S', -60.0)   # they are late at once
+    with asker_of_node_here(bench, 'hindered') as asker:
+        large = stamped.raw(cracked.repeat(8, axis=0).repeat(8, axis=1))
+        status, result = asker.ask(image=large, deadline=Duration(sec=60))
+    assert status == GoalStatus.STATUS_ABORTED and not result.success
+    assert 'other processes take the cores' in result.message
 
 
 def test_it_ends_well_while_it_explains(bench, start, cam, stamped, cracked):
@@ -310,11 +329,47 @@ def test_it_ends_well_while_it_explains(bench, start, cam, stamped, cracked):
     assert node.stop() < 10.0
 
 
-def test_it_has_the_lowest_priority_in_all_its_threads(node):
-    tasks = Path(f'/proc/{node.process.pid}/task')
-    threads = [int(task.name) for task in tasks.iterdir()]
-    assert {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads} == {19}
-    assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_IDLE}
+def priorities(process):
+    """Return (policy, nice value) of each thread of a process."""
+    threads = [int(task.name) for task in Path(f'/proc/{process.pid}/task').iterdir()]
+    return [(os.sched_getscheduler(thread), os.getpriority(os.PRIO_PROCESS, thread))
+            for thread in threads]
+
+
+@pytest.mark.skipif(not Path('/proc/self/task').is_dir(), reason='threads have one priority here')
+def test_its_threads_that_compute_give_way_to_all_others(bench, start, cam, stamped, cracked):
+    node = start('explainer', threads=3)
+    asker = Asker(bench, node)
+    assert asker.ask(image=stamped.raw(cracked))[0] == GoalStatus.STATUS_SUCCEEDED
+    found = priorities(node.process)
+    assert found.count((os.SCHED_IDLE, 19)) == 2        # beside the one that calls the network
+    assert found.count((os.SCHED_OTHER, 19)) == 1       # which calls it
+    assert set(found) == {(os.SCHED_IDLE, 19), (os.SCHED_OTHER, 19), (os.SCHED_OTHER, 5)}
+
+
+@pytest.fixture
+def all_cores_busy():
+    """Keep each core busy with a process of the usual priority."""
+    loads = [subprocess.Popen([sys.executable, '-c', 'while True: pass'])
+             for _ in os.sched_getaffinity(0)]
+    yield
+    for load in loads:
+        load.kill()
+        load.wait()
+
+
+def test_beside_a_load_on_all_cores_it_starts_and_answers_and_ends(
+        bench, start, all_cores_busy, cam, stamped, cracked):
+    node = start('explainer')
+    asker = Asker(bench, node)
+    large = cracked.repeat(4, axis=0).repeat(4, axis=1)
+    handle = asker.send(image=stamped.raw(large), layers=list(cam.layers),
+                        method=Explain.Goal.METHOD_EXACT)
+    assert node.state() == 'active'
+    asker.cancel(handle)
+    assert asker.finish(handle)[0] == GoalStatus.STATUS_CANCELED
+    asker.send(image=stamped.raw(large), layers=list(cam.layers))
+    node.stop()
 
 
 def test_layers_that_the_model_has_not_are_refused_at_start(start):

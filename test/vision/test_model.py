@@ -2,6 +2,7 @@
 """A model is used only when file, card and graph fit together and its numbers are finite."""
 
 import gc
+import threading
 import weakref
 
 import numpy as np
@@ -9,6 +10,7 @@ import onnxruntime
 import pytest
 
 from tunnel_crack_ros.vision import Model, ModelError
+from tunnel_crack_ros.vision.model import RunStopped
 from tunnel_crack_ros.vision.providers import choose_providers, fallback
 
 CPU, CUDA, TENSORRT = ('CPUExecutionProvider', 'CUDAExecutionProvider',
@@ -110,6 +112,28 @@ def test_a_gpu_that_is_required_and_missing_is_refused(toy_models, toy_folder, m
         Model.load(file, require_gpu=True)
     with pytest.raises(ModelError, match='unknown provider rocm; expected tensorrt'):
         Model.load(file, wanted_providers=['rocm'])
+
+
+def test_a_run_can_be_ended_from_another_thread(toy_models, tmp_path):
+    model = Model.load(toy_models.write_model(tmp_path, 'classifier', slow=5000))   # 50 s
+    begun, raised = threading.Event(), []
+
+    def run():
+        begun.set()
+        with pytest.raises(RunStopped, match='stopped'):
+            model.run(np.zeros((1, 64, 64, 3), np.uint8))
+        raised.append(True)
+
+    running = threading.Thread(target=run)
+    running.start()
+    begun.wait()
+    while running.is_alive():       # before the run it says nothing
+        model.stop_runs()
+        running.join(0.02)
+    assert raised
+    other = Model.load(toy_models.write_model(tmp_path, 'segmenter'))
+    other.stop_runs()       # of no consequence for runs to come
+    assert other.run(np.zeros((1, 64, 64, 3), np.uint8)).shape == (1, 64, 64)
 
 
 def test_nothing_holds_a_model_that_its_user_let_go(toy_models, toy_folder):

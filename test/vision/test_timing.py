@@ -20,3 +20,12 @@ def test_no_pass_begins_that_would_end_too_late():
     Timing(None, None).check(1000)
     with pytest.raises(Stopped):
         Timing(None, lambda: False).check()
+
+
+def test_a_pass_under_way_ends_with_the_deadline_unless_it_is_one_of_the_first_two():
+    timing = Timing(0.0, None)
+    assert not timing.overdue
+    timing.took(1.0)
+    assert timing.overdue
+    assert not Timing(None, lambda: True).overdue
+    assert Timing(None, lambda: False).overdue

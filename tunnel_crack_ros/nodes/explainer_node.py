@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 import math
 import os
-from pathlib import Path
 import threading
 import time
 from typing import Any
@@ -29,21 +29,28 @@ from tunnel_crack_ros.nodes.conversions import (
     rgb_from_msg,
 )
 from tunnel_crack_ros.nodes.parameters import parameter
+from tunnel_crack_ros.nodes.priorities import (
+    lower_process,
+    lower_this_thread,
+    native_threads_idle,
+)
 from tunnel_crack_ros.nodes.qos import RESULTS
 from tunnel_crack_ros.nodes.run_node import run_node
 from tunnel_crack_ros.vision import FrameError, Model, ModelError, RgbFrame
 from tunnel_crack_ros.vision.explain.baseline import BASELINES, DEFAULT
 from tunnel_crack_ros.vision.explain.heat_map import draw_heat_map, Explanation
+from tunnel_crack_ros.vision.model import RunStopped
 from tunnel_crack_ros.vision.model_folder import SEGMENTER
 from tunnel_crack_ros.vision.score_cam import METHODS, Progress, ScoreCam
 
-_LOWEST_PRIORITY = 19   # nice value
+_NICE = 5       # of the threads that answer: a quarter of a core beside a load on all
 _GOALS = 2              # one worked on, one that waits: each holds a thread of the executor
 _THREADS = _GOALS + 1   # and everything else: cancellation, lifecycle, diagnostics
 # rclpy's own 15 minutes would keep each goal's frame and maps as long. Up to Iron the time counts
 # from acceptance: a goal that takes longer would lose its result on the way to the asker.
 _RESULT_KEPT_S = 900 if os.environ.get('ROS_DISTRO') in ('humble', 'iron') else 30
 _BUSY = 'one goal is worked on and another one waits already'
+_FIRST_PASSES_S = 10.0  # that long after its deadline a goal may wait for its first passes
 _LOOK_S = 0.05          # between two looks whether it is this goal's turn
 
 
@@ -100,13 +107,15 @@ class ExplainerNode(CameraNode):
         self._one_at_a_time = threading.Lock()
         self._goals = 0     # that wait or are worked on
         self._goals_lock = threading.Lock()
+        self._computing = ThreadPoolExecutor(1, 'computing', lower_this_thread)
         super().__init__(name, overrides)
 
     def make_outputs(self) -> Model:
         """Load the model with its taps; make the publishers and the action."""
         p = self.parameters
-        model = Model.load(p.model or SEGMENTER, wanted_providers=p.providers,
-                           require_gpu=p.require_gpu, threads=p.threads, with_taps=True)
+        with native_threads_idle():     # those that compute
+            model = Model.load(p.model or SEGMENTER, wanted_providers=p.providers,
+                               require_gpu=p.require_gpu, threads=p.threads, with_taps=True)
         cam = ScoreCam(model, baseline=p.baseline, max_pixels=p.max_pixels, share=p.share)
         self._layers = p.layer_names or [cam.layers[-1]]
         unknown = [name for name in self._layers if name not in cam.layers]
@@ -162,16 +171,27 @@ class ExplainerNode(CameraNode):
             with self.times.measure('decode'):
                 frame = rgb_from_msg(message)
             with self.times.measure('explain'):
-                found = cam.explain(
-                    frame, self._layers, method=p.method, threshold=p.chosen_threshold,
+                found = self._explain(
+                    cam, frame, self._layers, method=p.method, threshold=p.chosen_threshold,
                     deadline_s=p.deadline_s or None,
                     wanted=lambda: self._working() and not self._goals)
             self._publish(camera, message.header, frame, found)
         return True
 
+    def _explain(self, cam: ScoreCam, frame: RgbFrame, layers: list[str], **how: Any,
+                 ) -> Explanation | None:
+        """Explain in the thread that gives way, and wait: the callers' threads answer others.
+
+        :return: None: not wanted any more before there was anything to return.
+        """
+        try:
+            return self._computing.submit(cam.explain, frame, layers, **how).result()
+        except RunStopped:
+            return None
+
     def _publish(self, camera: str, header: Header, frame: RgbFrame,
-                 found: Explanation) -> None:
-        if camera not in self._pictures or not self._working():
+                 found: Explanation | None) -> None:
+        if found is None or camera not in self._pictures or not self._working():
             return
         for heat in found.heat_maps:
             if heat.channels and not heat.scored:   # the time was too short to say anything
@@ -253,13 +273,17 @@ class ExplainerNode(CameraNode):
         limit = goal.deadline.sec + goal.deadline.nanosec * 1e-9
 
         end = start + limit if limit > 0.0 else math.inf
+        feedback = _Feedback(handle)
 
-        def wanted() -> bool:
+        def asked() -> bool:
             return self._working() and not handle.is_cancel_requested
 
-        if not self._take_turn(lambda: wanted() and time.monotonic() < end):
+        def wanted() -> bool:
+            return asked() and (feedback.told or time.monotonic() < end + _FIRST_PASSES_S)
+
+        if not self._take_turn(lambda: asked() and time.monotonic() < end):
             return Explain.Result(message='the deadline passed while another frame was explained'
-                                  if wanted() else 'the explainer is not active any more')
+                                  if asked() else 'the explainer is not active any more')
         try:
             cam = self._cam
             if cam is None:
@@ -267,16 +291,19 @@ class ExplainerNode(CameraNode):
             frame = rgb_from_msg(message)
             left = max(0.0, end - time.monotonic()) if limit > 0.0 else None
             with self.times.measure('explain'):
-                found = cam.explain(
-                    frame, list(goal.layers) or self._layers,
+                found = self._explain(
+                    cam, frame, list(goal.layers) or self._layers,
                     method='exact' if goal.method == Explain.Goal.METHOD_EXACT else 'fast',
                     threshold=self.parameters.chosen_threshold, deadline_s=left, wanted=wanted,
-                    on_progress=_feedback(handle))
+                    on_progress=feedback.tell)
             self._publish(camera, message.header, frame, found)
         finally:
             self._one_at_a_time.release()
         if not self._working():
             return Explain.Result(message='the explainer was deactivated')
+        if found is None:
+            return Explain.Result(message='the deadline passed before the network had seen the '
+                                          'frame: other processes take the cores')
         return _result(found, message.header)
 
     def _take_turn(self, wanted: Callable[[], bool]) -> bool:
@@ -287,13 +314,19 @@ class ExplainerNode(CameraNode):
         return False
 
 
-def _feedback(handle: ServerGoalHandle) -> Callable[[Progress], None]:
-    def tell(progress: Progress) -> None:
-        handle.publish_feedback(Explain.Feedback(
+class _Feedback:
+    """Tells the asker of a goal how far it is."""
+
+    def __init__(self, handle: ServerGoalHandle) -> None:
+        self._handle = handle
+        self.told = False
+
+    def tell(self, progress: Progress) -> None:
+        self.told = True
+        self._handle.publish_feedback(Explain.Feedback(
             layer=progress.layer, forward_passes=progress.passes,
             forward_passes_expected=progress.expected,
             progress=min(1.0, progress.passes / progress.expected)))
-    return tell
 
 
 def _result(found: Explanation, header: Header) -> Explain.Result:
@@ -310,24 +343,9 @@ def _duration(seconds: float) -> Duration:
     return Duration(sec=whole, nanosec=int((seconds - whole) * 1e9))
 
 
-def give_way() -> None:
-    """Put this process behind all others: the threads it has, and those they will make.
-
-    nice 19 still takes a share; where Linux has SCHED_IDLE, it runs only when nothing else wants
-    the core. Both count among processes of one session, as `launch` makes them: where the
-    kernel groups tasks by session (autogroup), each session has its share whatever the priority.
-    """
-    os.nice(_LOWEST_PRIORITY)
-    tasks = Path('/proc/self/task')     # on Linux a priority is a thread's; libraries made some
-    for task in tasks.iterdir() if tasks.is_dir() else ():
-        os.setpriority(os.PRIO_PROCESS, int(task.name), _LOWEST_PRIORITY)
-        if hasattr(os, 'SCHED_IDLE'):
-            os.sched_setscheduler(int(task.name), os.SCHED_IDLE, os.sched_param(0))
-
-
 def main() -> None:
     """Run the explainer with what the machine has left."""
-    give_way()
+    lower_process(_NICE)
     run_node(ExplainerNode, threads=_THREADS)
 
 

@@ -23,6 +23,10 @@ class ModelError(RuntimeError):
     """A model cannot be loaded or run; the message says what was found and what was expected."""
 
 
+class RunStopped(ModelError):
+    """A run was ended by `Model.stop_runs`."""
+
+
 class Model:
     """An ONNX model of the project's contract: uint8 RGB in, float32 probabilities out."""
 
@@ -34,6 +38,7 @@ class Model:
         """What is wrong when another provider runs the model than was asked for; else ''."""
         self._session = session
         self._output = _OUTPUTS[card.task][0]
+        self._under_way: list[onnxruntime.RunOptions] = []
 
     @classmethod
     def load(cls, name: str | Path, *, task: str | None = None,
@@ -124,14 +129,25 @@ class Model:
         by_tensor = dict(zip(tensors, found))
         return result, {layer: by_tensor[self.card.taps[layer]] for layer in layers}
 
+    def stop_runs(self) -> None:
+        """End the runs that are under way in other threads: they raise `RunStopped`."""
+        for options in tuple(self._under_way):
+            options.terminate = True
+
     def _run(self, images: npt.NDArray[np.uint8],
              outputs: list[str]) -> list[npt.NDArray[np.float32]]:
+        options = onnxruntime.RunOptions()
+        self._under_way.append(options)
         try:
             results: list[npt.NDArray[np.float32]] = self._session.run(
-                outputs, {'image': images})
+                outputs, {'image': images}, options)
         except Exception as error:  # ONNX Runtime raises several types of its own
+            if options.terminate:
+                raise RunStopped(f'{self.card.name}: inference was stopped') from error
             raise ModelError(f'{self.card.name}: inference failed on {images.shape}: {error}') \
                 from error
+        finally:
+            self._under_way.remove(options)
         # a NaN is not above any threshold: a broken engine would pass for a sound lining
         if not all(np.isfinite(result).all() for result in results):
             raise ModelError(f'{self.card.name}: inference on {images.shape} gave numbers that '

@@ -22,8 +22,9 @@ from tunnel_crack_ros.vision.explain.passes import Passes
 from tunnel_crack_ros.vision.explain.picture import fit, Picture
 from tunnel_crack_ros.vision.explain.region import Region, region_of_box
 from tunnel_crack_ros.vision.explain.timing import Stopped, Timing
+from tunnel_crack_ros.vision.explain.watch import Watch
 from tunnel_crack_ros.vision.frame import RgbFrame
-from tunnel_crack_ros.vision.model import Model, ModelError
+from tunnel_crack_ros.vision.model import Model, ModelError, RunStopped
 from tunnel_crack_ros.vision.providers import GPU
 
 __all__ = ['METHODS', 'Progress', 'ScoreCam', 'Stopped']
@@ -77,13 +78,15 @@ class ScoreCam:
             predicted, what came nearest to it: all pixels of at least half the largest
             confidence. A classifier's f is the crack probability.
         :param threshold: confidence that makes the predicted mask; None: the card's.
-        :param deadline_s: time from now after which the best maps so far are returned; the pass
-            under way is finished, no pass is begun that would end too late. Two passes, the
-            frame's and the baseline's, are always made.
+        :param deadline_s: time from now after which the best maps so far are returned; no pass
+            is begun that would end too late, one that does is broken off. Two passes, the frame's
+            and the baseline's, are always made.
         :param on_progress: called after every run of the network.
-        :param wanted: asked before every run of the network; False: return what is there.
+        :param wanted: asked before every run of the network and, in another thread, while it
+            lasts; False: return what is there.
         :return: the maps; `complete` says whether the deadline cut them short.
         :raises ValueError: another method, or a region that does not fit the frame.
+        :raises RunStopped: not wanted any more before the two passes were made.
         :raises ModelError: a layer is not on the card, or the engine failed.
         """
         if method not in METHODS:
@@ -91,6 +94,12 @@ class ScoreCam:
         timing = Timing(deadline_s, wanted)
         names = list(dict.fromkeys(layers or self.layers))
         picture = self.picture(frame)
+        with Watch(self.model, timing):
+            return self._explain(picture, names, method, region, threshold, timing, on_progress)
+
+    def _explain(self, picture: Picture, names: Sequence[str], method: str, region: Region,
+                 threshold: float | None, timing: Timing,
+                 on_progress: Callable[[Progress], None] | None) -> Explanation:
         pixels = picture.pixels
         answers, taps = self.model.run_with_taps(pixels.astype(np.uint8)[np.newaxis], names)
         passes = Passes(self.model, pixels, self.baseline(pixels),
@@ -103,7 +112,7 @@ class ScoreCam:
             else:
                 work.exact()
             complete = True
-        except Stopped:
+        except (Stopped, RunStopped):
             complete = False
         return work.explanation(complete)
 

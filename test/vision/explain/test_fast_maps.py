@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 
 import numpy as np
@@ -13,6 +14,7 @@ from two_layer_network import CHANNELS
 from tunnel_crack_ros.vision import Model
 from tunnel_crack_ros.vision.explain.estimate import Estimate
 from tunnel_crack_ros.vision.explain.ranks import rank_correlation
+from tunnel_crack_ros.vision.model import RunStopped
 from tunnel_crack_ros.vision.model_folder import SEGMENTER
 from tunnel_crack_ros.vision.score_cam import ScoreCam
 
@@ -86,3 +88,16 @@ def test_whoever_wants_no_more_gets_what_is_there(segmenter, frame):
     assert [progress.passes for progress in seen] == [3, 4, 5, 6, 7]
     assert {progress.expected for progress in seen} == {2 + CHANNELS['deep']}
     assert found.heat_maps[0].scored == 5
+
+
+def test_a_pass_that_nobody_waits_for_any_more_is_broken_off():
+    cam = ScoreCam(Model.load(SEGMENTER, with_taps=True, threads=1), max_pixels=10 ** 7)
+    frame = np.random.default_rng(1).integers(60, 200, (1024, 1024, 3), dtype=np.uint8)
+    with pytest.raises(RunStopped):     # wanted before the pass, and no more while it lasts
+        cam.explain(frame, ['decoder'], wanted=lambda: threading.current_thread().name != 'watch')
+
+
+def test_no_thread_is_left_over(segmenter, frame):
+    before = threading.active_count()
+    ScoreCam(segmenter).explain(frame, ['deep'])
+    assert threading.active_count() == before

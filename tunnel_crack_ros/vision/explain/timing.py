@@ -24,7 +24,8 @@ class Timing:
         """Start the clock.
 
         :param deadline_s: from now; None: none.
-        :param wanted: asked before every run of the network; False: stop.
+        :param wanted: asked before every run of the network and, by another thread, while it
+            lasts; False: stop.
         """
         self._start = time.monotonic()
         self._end = math.inf if deadline_s is None else self._start + deadline_s
@@ -55,6 +56,13 @@ class Timing:
         pass_s = max(self._passes, default=0.0)
         if time.monotonic() + _MARGIN * (passes * pass_s + self._maps) > self._end:
             raise Stopped
+
+    @property
+    def overdue(self) -> bool:
+        """Return whether even a pass under way should end; the first two may take their time."""
+        if self._wanted is not None and not self._wanted():
+            return True
+        return bool(self._passes) and time.monotonic() > self._end
 
     @property
     def late(self) -> bool:
