@@ -120,12 +120,16 @@ def process(
     for note, count in notes.items():
         console.print(f'[yellow]warning:[/yellow] {escape(note)} ({count} frames)',
                       soft_wrap=True)
+    if summary.lining_note:
+        console.print(f'[yellow]warning:[/yellow] {escape(summary.lining_note)}', soft_wrap=True)
     if as_json:
         print((out / 'cracks.json').read_text())
     else:
         print(summary.sentence())
         print('  '.join(f'{out}/{name}' for name in (
-            'overlays/', 'masks/', 'frames.csv', 'cracks.csv', 'cracks.json', 'cracks.geojson')))
+            'overlays/', 'masks/', 'frames.csv', 'cracks.csv',
+            *(['lining_cracks.csv'] if summary.lining_cracks else []), 'cracks.json',
+            'cracks.geojson')))
     if summary.frames and summary.unreadable == summary.frames:
         console.print(f'[red]error:[/red] {escape(str(path))}: no frame can be read',
                       soft_wrap=True)

@@ -155,6 +155,9 @@ def test_tables_of_somebody_else_are_kept(recording, tmp_path, name, text):
 def test_a_crack_in_several_frames_is_said_to_count_in_each(processed):
     out, said = processed
     assert f"{len(table(out / 'cracks.csv'))} cracks in 2 frames (one that several" in said
+    assert 'warning: one crack in several frames is not recognised as one: no chainage (needs' \
+        ' odometry) or no clock position (needs tunnel_radius_m); no lining_cracks.csv' in said
+    assert not (out / 'lining_cracks.csv').exists()
 
 
 def test_without_a_scale_millimetres_are_left_empty(recording, tmp_path):

@@ -9,19 +9,24 @@ import math
 from pathlib import Path
 from typing import Any
 
-from tunnel_crack_ros.inspection.result_folder import crack_values, FrameRecord
+from tunnel_crack_ros.inspection.frame_record import FrameRecord
+from tunnel_crack_ros.inspection.result_folder import crack_values
 from tunnel_crack_ros.vision import Crack
+from tunnel_crack_ros.vision.lining_cracks import LiningCracks
 
 
-def write_geojson(path: Path, records: Sequence[FrameRecord]) -> None:
+def write_geojson(path: Path, records: Sequence[FrameRecord],
+                  lining: LiningCracks | None = None) -> None:
     """Write all cracks to one file.
 
+    :param lining: the cracks that are one on the lining; None: nobody asked.
     :raises OSError: it cannot be written.
     """
-    path.write_text(json.dumps(to_geojson(records), allow_nan=False), encoding='utf-8')
+    path.write_text(json.dumps(to_geojson(records, lining), allow_nan=False), encoding='utf-8')
 
 
-def to_geojson(records: Sequence[FrameRecord]) -> dict[str, Any]:
+def to_geojson(records: Sequence[FrameRecord],
+               lining: LiningCracks | None = None) -> dict[str, Any]:
     """Return a FeatureCollection (RFC 7946): each crack's lines with its measures.
 
     The first line is the centre line, the others are branches.
@@ -32,12 +37,14 @@ def to_geojson(records: Sequence[FrameRecord]) -> dict[str, Any]:
     right and y up from the centre of the top left pixel, in the unit that `unit` says: mm where
     the scale is known, px elsewhere.
     """
+    ids = (lining or LiningCracks()).of_observations()
     return {'type': 'FeatureCollection',
-            'features': [_feature(record, crack) for record in records
-                         for crack in record.cracks]}
+            'features': [_feature(record, crack, ids.get((i, j)))
+                         for i, record in enumerate(records)
+                         for j, crack in enumerate(record.cracks)]}
 
 
-def _feature(record: FrameRecord, crack: Crack) -> dict[str, Any]:
+def _feature(record: FrameRecord, crack: Crack, lining_id: int | None) -> dict[str, Any]:
     if crack.place.line_m is not None:
         plan, unit = 'tunnel', 'm'
         of_branches = (branch.line_m for branch in crack.branches)
@@ -48,7 +55,7 @@ def _feature(record: FrameRecord, crack: Crack) -> dict[str, Any]:
         plan, unit, factor = 'frame', 'mm' if known else 'px', crack.mm_per_px if known else 1.0
         lines = [[[round(float(x) * factor, 3), round(-float(y) * factor, 3)] for x, y in line]
                  for line in crack.lines]
-    measures = crack_values(crack)
+    measures = crack_values(crack, lining_id)
     del measures['centre_line_x_y_width_px'], measures['branches_x_y_width_px']
     return {
         'type': 'Feature',

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tunnel_crack_ros.inspection.frame_record import FrameRecord
 from tunnel_crack_ros.inspection.geojson import write_geojson
-from tunnel_crack_ros.inspection.result_folder import FrameRecord, ResultFolder, Summary
+from tunnel_crack_ros.inspection.lining_table import lining_cracks_of
+from tunnel_crack_ros.inspection.result_folder import ResultFolder, Summary
 from tunnel_crack_ros.inspection.sources import FrameSource, RecordedFrame
 from tunnel_crack_ros.vision import (
     CrackClassifier,
@@ -104,7 +106,8 @@ def process(source: FrameSource, out: Path, inspector: Inspector,
                 progress(Progress(len(records), flagged, len(source)))
         complete = True
     finally:
+        lining = lining_cracks_of(records, inspector.settings.tunnel_radius_m)
         summary = results.write_tables(records, {
-            'recording': recording, 'complete': complete, **inspector.about()})
-        write_geojson(out / 'cracks.geojson', records)
+            'recording': recording, 'complete': complete, **inspector.about()}, lining)
+        write_geojson(out / 'cracks.geojson', records, lining)
     return summary

@@ -16,12 +16,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tunnel_crack_ros.inspection.frame_record import FrameRecord
+from tunnel_crack_ros.inspection.lining_table import (
+    LINING_COLUMNS,
+    lining_note,
+    lining_row,
+    lining_values,
+)
 from tunnel_crack_ros.json_file import write_json
-from tunnel_crack_ros.vision import Crack, Label, RgbFrame, Scale
-from tunnel_crack_ros.vision.frame_measures import FrameMeasures
+from tunnel_crack_ros.vision import Crack, Label, RgbFrame
+from tunnel_crack_ros.vision.lining_cracks import LiningCracks
 from tunnel_crack_ros.vision.picture_file import write_picture
 
-_TABLES = ('frames.csv', 'cracks.csv', 'cracks.json', 'cracks.geojson')
+LINING_TABLE = 'lining_cracks.csv'
+_TABLES = ('frames.csv', 'cracks.csv', LINING_TABLE, 'cracks.json', 'cracks.geojson')
 _JOURNAL = '.unfinished'    # a line for every frame with pictures, until the tables name them
 FRAME_COLUMNS = ('frame', 'camera', 'stamp', 'verdict', 'crack_probability', 'reason', 'cracks',
                  'chainage_m', 'chainage_sigma_m', 'clock_h')
@@ -34,31 +42,7 @@ _PLACE = ('chainage_m', 'chainage_from_m', 'chainage_to_m', 'chainage_sigma_m', 
 CRACK_COLUMNS = (
     'frame', 'camera', 'stamp', 'crack', 'confidence', 'kind', *_MEASURES, 'orientation_deg',
     'tortuosity', 'touches_border', 'bbox_x_px', 'bbox_y_px', 'bbox_width_px', 'bbox_height_px',
-    'mm_per_px', 'mm_per_px_sigma', 'scale_source', *_PLACE)
-
-
-@dataclass
-class FrameRecord:
-    """What became of one frame."""
-
-    name: str
-    camera: str
-    stamp: tuple[int, int]
-    verdict: str
-    """CRACK, NO_CRACK, UNKNOWN, or UNREADABLE for a frame that could not be decoded."""
-    crack_probability: float = math.nan
-    reason: str = ''
-    measures: FrameMeasures = field(default_factory=FrameMeasures)
-
-    @property
-    def scale(self) -> Scale:
-        """Return the mm per pixel in the middle of the frame."""
-        return self.measures.scale
-
-    @property
-    def cracks(self) -> list[Crack]:
-        """Return the cracks, longest first."""
-        return self.measures.cracks
+    'mm_per_px', 'mm_per_px_sigma', 'scale_source', *_PLACE, 'lining_crack')
 
 
 @dataclass(frozen=True)
@@ -78,6 +62,12 @@ class Summary:
     """Frames that have cracks."""
     faults: dict[str, int] = field(default_factory=dict)
     """Why frames could not be read, and how many."""
+    lining_cracks: int = 0
+    """Cracks of the lining, each once, whatever number of frames shows it."""
+    lining_length_mm: float = 0.0
+    """Of all those."""
+    lining_note: str = ''
+    """Which cracks may still be counted twice, and why."""
 
     def sentence(self) -> str:
         """Say it in one line."""
@@ -87,6 +77,9 @@ class Summary:
         parts.append(f'{self.cracks} cracks' + (
             f' in {self.cracked} frames (one that several frames show counts in each)'
             if self.cracked > 1 else ''))
+        if self.lining_cracks:
+            parts.append(f'{self.lining_cracks} on the lining, each once, together '
+                         f'{_with_unit(self.lining_length_mm, math.nan)}')
         if self.longest is not None and self.widest is not None:
             parts.append(f'longest {_with_unit(self.longest.length_mm, self.longest.length_px)}')
             parts.append(f'widest (mean) {_width(self.widest)}')
@@ -94,7 +87,7 @@ class Summary:
 
 
 class ResultFolder:
-    """Writes `masks/`, `overlays/`, `frames.csv`, `cracks.csv` and `cracks.json`."""
+    """Writes `masks/`, `overlays/`, `cracks.json` and the tables beside it."""
 
     def __init__(self, folder: Path) -> None:
         """Make the folder, or clear it of what an earlier inspection wrote there.
@@ -138,12 +131,16 @@ class ResultFolder:
                 file.write(json.dumps(name) + '\n')
             self._noted.add(name)
 
-    def write_tables(self, records: Sequence[FrameRecord], about: dict[str, Any]) -> Summary:
+    def write_tables(self, records: Sequence[FrameRecord], about: dict[str, Any],
+                     lining: LiningCracks | None = None) -> Summary:
         """Write the tables and the JSON, in order of camera and stamp.
 
         :param about: what the results were made with: recording, models, thresholds.
+        :param lining: the cracks that are one on the lining; None: nobody asked.
         :return: the inspection in a few numbers.
         """
+        lining = lining or LiningCracks()
+        ids = lining.of_observations()
         with (self.folder / 'frames.csv').open('w', newline='', encoding='utf-8') as file:
             frames = csv.writer(file)
             frames.writerow(FRAME_COLUMNS)
@@ -154,10 +151,21 @@ class ResultFolder:
         with (self.folder / 'cracks.csv').open('w', newline='', encoding='utf-8') as file:
             cracks = csv.writer(file)
             cracks.writerow(CRACK_COLUMNS)
-            cracks.writerows(_crack_row(r, crack) for r in records for crack in r.cracks)
-        summary = summarise(records)
+            cracks.writerows([*_crack_row(record, crack), ids.get((i, j), '')]
+                             for i, record in enumerate(records)
+                             for j, crack in enumerate(record.cracks))
+        on_lining = [lining_values(records, crack) for crack in lining.cracks]
+        if on_lining:   # no table rather than an empty one: that would say there are no cracks
+            with (self.folder / LINING_TABLE).open('w', newline='', encoding='utf-8') as file:
+                table = csv.writer(file)
+                table.writerow(LINING_COLUMNS)
+                table.writerows(map(lining_row, on_lining))
+        summary = summarise(records, lining)
         content = {**about, 'summary': _summary_values(summary),
-                   'frames': [_frame_values(record) for record in records]}
+                   'lining_cracks': on_lining or None, 'lining_note': summary.lining_note,
+                   'frames': [_frame_values(record, [ids.get((i, j))
+                                                     for j in range(len(record.cracks))])
+                              for i, record in enumerate(records)]}
         write_json(self.folder / 'cracks.json', content)
         self._journal.unlink(missing_ok=True)
         return summary
@@ -168,10 +176,11 @@ def _foreign_tables(folder: Path) -> list[str]:
     if (folder / _JOURNAL).is_file():   # one that was killed, perhaps in the middle of a table
         return []
     foreign = []
-    for name in ('frames.csv', 'cracks.csv'):
+    for name, head in (('frames.csv', FRAME_COLUMNS), ('cracks.csv', CRACK_COLUMNS),
+                       (LINING_TABLE, LINING_COLUMNS)):
         with suppress(FileNotFoundError), (folder / name).open(encoding='utf-8',
                                                                errors='replace') as file:
-            if not file.readline().startswith('frame,camera,stamp,'):
+            if not file.readline().startswith(','.join(head[:3]) + ','):
                 foreign.append(name)
     with suppress(FileNotFoundError):
         try:
@@ -200,8 +209,10 @@ def _noted_frames(journal: Path) -> list[str]:
     return [name for name in names if Path(name).name == name]
 
 
-def summarise(records: Sequence[FrameRecord]) -> Summary:
+def summarise(records: Sequence[FrameRecord], lining: LiningCracks | None = None) -> Summary:
     """Count and pick the longest and the widest crack, by mm where a scale is known."""
+    lining = lining or LiningCracks()
+    cracked = sum(bool(record.cracks) for record in records)
     cracks = [crack for record in records for crack in record.cracks]
     verdicts = [record.verdict for record in records]
     return Summary(
@@ -209,8 +220,9 @@ def summarise(records: Sequence[FrameRecord]) -> Summary:
         verdicts.count('UNREADABLE'), len(cracks),
         _largest(cracks, 'length'), _largest(cracks, 'width_mean'),
         dict(Counter(record.measures.note for record in records if record.measures.note)),
-        sum(bool(record.cracks) for record in records),
-        dict(Counter(r.reason for r in records if r.verdict == 'UNREADABLE')))
+        cracked, dict(Counter(r.reason for r in records if r.verdict == 'UNREADABLE')),
+        len(lining.cracks), sum(crack.length_mm for crack in lining.cracks),
+        lining_note(lining, cracked))
 
 
 def _largest(cracks: Sequence[Crack], measure: str) -> Crack | None:
@@ -237,7 +249,7 @@ def _frame_place(record: FrameRecord) -> tuple[float, float, float]:
     return measures.chainage.metres, measures.chainage.sigma_m, measures.clock_h
 
 
-def _frame_values(record: FrameRecord) -> dict[str, Any]:
+def _frame_values(record: FrameRecord, lining_ids: Sequence[int | None]) -> dict[str, Any]:
     return {
         'frame': record.name, 'camera': record.camera, 'stamp': _stamp(record.stamp),
         'verdict': record.verdict, 'crack_probability': _number(record.crack_probability, 4),
@@ -246,11 +258,15 @@ def _frame_values(record: FrameRecord) -> dict[str, Any]:
         'scale_source': record.scale.source.name, 'scale_note': record.measures.note,
         **dict(zip(('chainage_m', 'chainage_sigma_m', 'clock_h'),
                    (_number(value, 4) for value in _frame_place(record)))),
-        'cracks': [crack_values(crack) for crack in record.cracks]}
+        'cracks': [crack_values(crack, number) for crack, number in zip(record.cracks,
+                                                                        lining_ids)]}
 
 
-def crack_values(crack: Crack) -> dict[str, Any]:
-    """Return a crack's measures by name, px, mm, m, h and rad; None for what is unknown."""
+def crack_values(crack: Crack, lining_id: int | None) -> dict[str, Any]:
+    """Return a crack's measures by name, px, mm, m, h and rad; None for what is unknown.
+
+    :param lining_id: which crack of the lining it is a part of.
+    """
     line = _line_values(crack.centre_line, crack.widths_px)
     return {
         'id': crack.id, 'confidence': _number(crack.confidence, 4), 'kind': crack.kind.name,
@@ -262,7 +278,8 @@ def crack_values(crack: Crack) -> dict[str, Any]:
         **{name: _number(getattr(crack.place, name), 4) for name in _PLACE},
         'touches_border': crack.touches_border, 'centre_line_x_y_width_px': line,
         'branches_x_y_width_px': [_line_values(branch.points, branch.widths_px)
-                                  for branch in crack.branches]}
+                                  for branch in crack.branches],
+        'lining_crack': lining_id}
 
 
 def _line_values(points: npt.NDArray[Any], widths: npt.NDArray[Any]) -> list[list[float | None]]:
@@ -270,9 +287,10 @@ def _line_values(points: npt.NDArray[Any], widths: npt.NDArray[Any]) -> list[lis
             for (x, y), w in zip(points, widths)]
 
 
-def _summary_values(summary: Summary) -> dict[str, int]:
+def _summary_values(summary: Summary) -> dict[str, Any]:
     return {'frames': summary.frames, 'flagged': summary.flagged, 'unknown': summary.unknown,
-            'unreadable': summary.unreadable, 'cracks': summary.cracks}
+            'unreadable': summary.unreadable, 'cracks': summary.cracks,
+            'lining_cracks': summary.lining_cracks or None}
 
 
 def _stamp(stamp: tuple[int, int]) -> str:
