@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Run `colcon test` on both packages, as on a robot, and end with one line of sums.
+# Run `colcon test` on both packages, as on a robot, and end with one line of sums. Two processes
+# (pytest-xdist) share the tests: test/conftest.py says which and how.
 # `make test` calls this; VENV is the venv that tools/setup.sh made.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,7 +14,7 @@ status=0
 colcon --log-base "$venv/log" test --merge-install --install-base "$venv" \
     --build-base "$venv/build" --base-paths . tunnel_crack_msgs \
     --executor sequential --event-handlers console_direct+ console_cohesion- \
-    --return-code-on-test-failure || status=$?
+    --return-code-on-test-failure --pytest-args -n 2 || status=$?
 
 results=$(colcon --log-base "$venv/log" test-result --test-result-base "$venv/build" --verbose) || true
 printf '%s\n' "$results"
