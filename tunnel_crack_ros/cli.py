@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 import signal
 from typing import Annotated, Any
@@ -147,7 +148,7 @@ def threshold(
         models: ModelSetName = '',
         classifier: ClassifierName = '',
         topic: Annotated[list[str] | None, typer.Option(
-            help='Image topic of bags; may be given again. Default: all.')] = None,
+            help='Image topic of bags; may be given again. Default: one of each camera.')] = None,
         params: Annotated[Path | None, typer.Option(
             help="The nodes' parameter file: model and quality limits.")] = None,
         out: Annotated[Path | None, typer.Option(
@@ -249,6 +250,7 @@ def explain(
         if out.exists() and image.exists() and out.samefile(image):
             raise ValueError(f'{out}: is the picture itself; expected another name for --out')
         frame = read_picture(image)
+        out.parent.mkdir(parents=True, exist_ok=True)   # told before the passes take minutes
         loaded = Model.load(model or SEGMENTER, with_taps=True)
         cam = ScoreCam(loaded, baseline=baseline)
         with progress_bars() as bars:
@@ -263,7 +265,8 @@ def explain(
         write_picture(out, sheet)
     print_table(('layer', 'channels', 'scored', 'passes', 'fidelity'), [
         [heat.layer, str(heat.channels), str(heat.scored), str(heat.passes),
-         f'{heat.fidelity:.3f}'] for heat in found.heat_maps])
+         '-' if math.isnan(heat.fidelity) else f'{heat.fidelity:.3f}']
+        for heat in found.heat_maps])
     if mask is not None and not predicted:
         print(f'{image}: nothing is predicted; explained is what came nearest to it')
     print(f'{out}  {found.passes} passes in {found.elapsed_s:.1f} s'

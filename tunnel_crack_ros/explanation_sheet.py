@@ -18,7 +18,8 @@ from tunnel_crack_ros.vision.explain.heat_map import (
 )
 from tunnel_crack_ros.vision.frame import RgbFrame
 
-_CELL = 360     # width of a picture in the sheet, px
+_CELL = 360     # width of a picture in the sheet, px; a panorama has up to a whole row,
+_LOWEST, _HIGHEST = 90, 720     # until it is so high, px; a higher one is made narrower
 _CAPTION = 44   # height of the two lines above it, px
 _GAP = 8
 _COLUMNS = 4
@@ -42,10 +43,12 @@ def draw_sheet(frame: RgbFrame, explanation: Explanation,
     what = f'f {explanation.score:.2f} (baseline {explanation.baseline_score:.2f})'
     outlined = '' if mask is None else '; red: what was predicted' if mask.any() else \
         '; nothing predicted'
-    cells = [_cell(_outlined(frame, mask), 'frame', what + outlined)]
-    cells += [_cell(draw_heat_map(frame, same[0].values), ' = '.join(h.layer for h in same),
-                    caption(same[0])) for same in _by_map(explanation.heat_maps)]
-    columns = min(_COLUMNS, len(cells))
+    size = _size(frame)
+    cells = [_cell(_outlined(frame, mask), size, 'frame', what + outlined)]
+    cells += [_cell(draw_heat_map(frame, same[0].values), size,
+                    ' = '.join(h.layer for h in same), caption(same[0]))
+              for same in _by_map(explanation.heat_maps)]
+    columns = min(_COLUMNS * (_CELL + _GAP) // cells[0].shape[1], len(cells))
     rows = [cells[i:i + columns] for i in range(0, len(cells), columns)]
     empty = np.full_like(cells[0], 255)
     sheet = np.concatenate([
@@ -89,13 +92,21 @@ def caption(heat: HeatMap) -> str:
     return made if heat.values.any() else f'{made}: nothing'
 
 
-def _cell(picture: RgbFrame, name: str, text: str) -> RgbFrame:
-    height = max(1, round(picture.shape[0] * _CELL / picture.shape[1]))
-    shrinks = picture.shape[1] > _CELL
-    small = cv2.resize(picture, (_CELL, height),
+def _size(picture: RgbFrame) -> tuple[int, int]:
+    """Return width and height of a picture in the sheet, px."""
+    height, width = picture.shape[:2]
+    whole_row = _COLUMNS * (_CELL + _GAP) - _GAP
+    factor = min(max(_CELL / width, _LOWEST / height), whole_row / width, _HIGHEST / height)
+    return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+def _cell(picture: RgbFrame, size: tuple[int, int], name: str, text: str) -> RgbFrame:
+    width, height = size
+    shrinks = picture.shape[1] > width
+    small = cv2.resize(picture, size,
                        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    cell = np.full((height + _CAPTION + _GAP, _CELL + _GAP, 3), 255, np.uint8)
-    cell[_CAPTION:_CAPTION + height, _GAP // 2:_GAP // 2 + _CELL] = small
+    cell = np.full((height + _CAPTION + _GAP, max(width, _CELL) + _GAP, 3), 255, np.uint8)
+    cell[_CAPTION:_CAPTION + height, _GAP // 2:_GAP // 2 + width] = small
     _write(cell, name, 18, 0.6)
     _write(cell, text, 37, 0.45)
     return cell
@@ -111,7 +122,11 @@ def _outlined(frame: RgbFrame, mask: npt.NDArray[np.uint8] | None) -> RgbFrame:
 
 
 def _write(picture: RgbFrame, text: str, bottom: int, size: float, left: int = _GAP // 2) -> None:
-    cv2.putText(picture, text, (left, bottom), _FONT, size, (0, 0, 0), 1, cv2.LINE_AA)
+    """Write a line, smaller where there is no room for it."""
+    (width, _), _ = cv2.getTextSize(text, _FONT, size, 1)
+    room = picture.shape[1] - left - _GAP // 2
+    cv2.putText(picture, text, (left, bottom), _FONT, size * min(1.0, room / max(1, width)),
+                (0, 0, 0), 1, cv2.LINE_AA)
 
 
 def layers_of(text: str) -> Sequence[str]:

@@ -15,6 +15,7 @@ from tunnel_crack_ros.console import (
     progress_bars,
     saved_json,
 )
+from tunnel_crack_ros.frame_topic import TRANSPORTS
 
 # Heavy imports stand inside the commands, as in cli.py.
 
@@ -33,6 +34,8 @@ def latency(
         json_file: JsonFile = None) -> None:
     """Time a frame from its publisher to its mask, through the real nodes."""
     with one_line_errors():
+        if transport not in TRANSPORTS:
+            raise ValueError(f"transport is '{transport}', expected {' or '.join(TRANSPORTS)}")
         from tunnel_crack_ros.bench.latency import measure_latency
         from tunnel_crack_ros.simulation import render_single
         pictures = [render_single(seed, (width, height), 1.0, True).rgb for seed in range(20)]
@@ -76,6 +79,9 @@ def geometry(
         from tunnel_crack_ros.bench.geometry import measure_geometry
         from tunnel_crack_ros.vision import CrackSegmenter, Model
         from tunnel_crack_ros.vision.model_folder import SEGMENTER
+        from tunnel_crack_ros.vision.picture_file import check_ending
+        if plot is not None:
+            check_ending(plot)
         drawn = CrackSegmenter(Model.load(segmenter or SEGMENTER, task='segmenter'))
         with progress_bars() as bars:
             found = measure_geometry(cases, seed, progress=moving_bar(bars, 'Measuring', 'cracks'),
@@ -208,7 +214,10 @@ def faithfulness(
         from tunnel_crack_ros.explanation_sheet import layers_of
         from tunnel_crack_ros.vision import Model
         from tunnel_crack_ros.vision.model_folder import SEGMENTER
+        from tunnel_crack_ros.vision.picture_file import check_ending
         from tunnel_crack_ros.vision.score_cam import ScoreCam
+        if plot is not None:
+            check_ending(plot)
         name = segmenter or SEGMENTER
         cam = ScoreCam(Model.load(name, task='segmenter', with_taps=True), baseline=baseline)
         chosen = layers_of(layers) or [layer for layer in WANTED if layer in cam.layers]
