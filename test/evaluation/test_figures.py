@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tunnel_crack_ros.evaluation import canvas
 from tunnel_crack_ros.evaluation.agreement import CURVE_THRESHOLDS
 from tunnel_crack_ros.evaluation.canvas import BLUE, GREEN, ORANGE, RED
 from tunnel_crack_ros.evaluation.chart import COLOURS
@@ -50,6 +51,14 @@ def test_wrong_verdicts_are_red_and_right_ones_green(probability, has_crack, see
     assert has(figure, seen) and not has(figure, unseen)
 
 
+def test_a_verdict_keeps_its_words_in_the_wider_letters_of_opencv_4(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(canvas, 'text_width', lambda text: round(8.6 * len(text)))
+    monkeypatch.setattr(canvas, 'write', lambda _, text, *__: written.append(text))
+    draw_predictions([Prediction(GREY_WALL, 0.2, 0.3, True, 'wall')], tmp_path / 'a.png')
+    assert written == ['no crack, p = 0.20: WRONG', 'wall']
+
+
 def test_faults_have_the_colours_of_the_key():
     painted = draw_faults(GREY_WALL, stripe(20) | stripe(60), stripe(20) | stripe(90))
     assert painted[22, 80].tolist() == [0, 190, 70]     # hit
@@ -82,6 +91,16 @@ def test_grid_has_a_column_a_model_and_a_row_a_picture(tmp_path):
     assert has(small, ORANGE) and has(small, BLUE)
 
 
+def test_nothing_hides_what_was_marked_in_a_corner(tmp_path):
+    corner = np.zeros((120, 160), bool)
+    corner[112:, 140:] = True
+    nothing = np.zeros_like(corner)
+    figure = read(draw_model_grid([ModelRow('wall', GREY_WALL, nothing, {'a': corner})],
+                                  tmp_path / 'grid.png'))
+    below_the_key = figure[40:]
+    assert (below_the_key == ORANGE).all(axis=2).sum() >= 0.9 * 4 * corner.sum()  # twice as large
+
+
 def test_curves_of_several_models_each_have_a_line(tmp_path):
     for name, losses in (('a', (1.0, 0.5)), ('b', (0.9, 0.7))):
         (tmp_path / f'{name}.csv').write_text(
@@ -93,6 +112,13 @@ def test_curves_of_several_models_each_have_a_line(tmp_path):
     for colour in COLOURS[:2]:
         assert has(left, colour)
     assert has(right, COLOURS[1])       # drawn last, over the other's equal score
+
+
+@pytest.mark.parametrize('word', ['nan', 'inf'])
+def test_an_epoch_without_a_number_is_left_out_of_the_curves(tmp_path, word):
+    (tmp_path / 'a.csv').write_text('epoch,loss,seconds,validation_score,threshold\n'
+                                    f'1,{word},9.0,{word},0.4\n2,1.0,9.0,0.7,0.4\n')
+    assert has(read(draw_curves({'a': tmp_path / 'a.csv'}, tmp_path / 'curves.png')), COLOURS[0])
 
 
 def test_a_table_of_something_else_is_no_curve(tmp_path):
@@ -114,6 +140,8 @@ def test_nothing_to_draw_is_refused(tmp_path):
     for draw in (draw_predictions, draw_model_grid):
         with pytest.raises(ValueError, match='nothing to draw'):
             draw([], tmp_path / 'a.png')
+    with pytest.raises(ValueError, match='nothing to draw'):
+        canvas.stacked([])      # insertion curves, where nothing is marked in any picture
 
 
 def test_every_source_and_label_is_among_the_pictures_chosen():

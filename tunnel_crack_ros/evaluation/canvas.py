@@ -60,14 +60,6 @@ def caption(text: str, width: int, colour: Colour = BLACK) -> Picture:
     return strip
 
 
-def badge(picture: Picture, text: str) -> None:
-    """Write into the lower right corner, dark on a light box."""
-    height, width = picture.shape[:2]
-    left = width - text_width(text) - 10
-    cv2.rectangle(picture, (left, height - LINE_PX), (width, height), WHITE, -1)
-    write(picture, text, (left + 5, height - 6))
-
-
 def fitted(picture: Picture, width: int, height: int) -> Picture:
     """Bring a picture into a cell, its shape kept, grey beside it."""
     factor = min(width / picture.shape[1], height / picture.shape[0])
@@ -86,7 +78,12 @@ def framed(picture: Picture, colour: Colour, thickness: int) -> Picture:
 
 
 def stacked(pictures: Sequence[Picture]) -> Picture:
-    """Put pictures of any size below each other, left sides in line."""
+    """Put pictures of any size below each other, left sides in line.
+
+    :raises ValueError: no picture at all.
+    """
+    if not pictures:
+        raise ValueError('nothing to draw')
     width = max(picture.shape[1] for picture in pictures)
     return np.vstack([_padded(picture, width, picture.shape[0]) for picture in pictures])
 
@@ -101,8 +98,6 @@ def sheet(rows: Sequence[Sequence[Picture]]) -> Picture:
         height = max((cell.shape[0] for cell in row), default=0) + GAP_PX
         strips += [np.hstack([_padded(cell, cell.shape[1] + GAP_PX, height) for cell in row])
                    ] if row else []
-    if not strips:
-        raise ValueError('nothing to draw')
     return cv2.copyMakeBorder(stacked(strips), GAP_PX, 0, GAP_PX, 0, cv2.BORDER_CONSTANT,
                               value=WHITE).astype(np.uint8, copy=False)
 

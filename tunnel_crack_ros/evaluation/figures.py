@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 import csv
 from dataclasses import dataclass
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import numpy.typing as npt
 
 from tunnel_crack_ros.evaluation.agreement import strict_agreement, widened
 from tunnel_crack_ros.evaluation.canvas import (
-    badge,
     BLUE,
     caption,
     Colour,
@@ -82,8 +82,7 @@ def draw_predictions(items: Sequence[Prediction], path: Path) -> Path:
         flagged = item.crack_probability >= item.threshold
         colour = GREEN if item.is_right else RED
         said = f"{'crack' if flagged else 'no crack'}, p = {item.crack_probability:.2f}"
-        truth = 'right' if item.is_right else (
-            'WRONG: no crack there' if flagged else 'WRONG: crack there')
+        truth = 'right' if item.is_right else 'WRONG'   # no more has room
         photo = framed(fitted(item.picture, *_PREDICTION), colour, 4)
         cells.append(stacked([photo, caption(f'{said}: {truth}', photo.shape[1], colour),
                               caption(item.title, photo.shape[1])]))
@@ -135,7 +134,7 @@ def draw_model_grid(rows: Sequence[ModelRow], path: Path) -> Path:
     """Draw pictures against models (the paper's Figure 9).
 
     Columns: photograph, label, then each model's mask over the greyed photograph: hits green,
-    missed blue, false orange, IoU in the corner. Pixels that are only missed or false because
+    missed blue, false orange, IoU below. Pixels that are only missed or false because
     the label is wider or narrower than the mask (within 2 px) are paler.
 
     :param rows: all with the same models.
@@ -153,9 +152,9 @@ def draw_model_grid(rows: Sequence[ModelRow], path: Path) -> Path:
         cells = [stacked([fitted(row.picture, *_MODEL), caption(row.title, _MODEL[0])]),
                  fitted(label, *_MODEL)]
         for name in models:
-            cell = fitted(draw_faults(row.picture, row.masks[name], row.label, size), *_MODEL)
-            badge(cell, _agreement_text(row.masks[name], row.label))
-            cells.append(cell)
+            faults = draw_faults(row.picture, row.masks[name], row.label, size)
+            cells.append(stacked([fitted(faults, *_MODEL), caption(
+                _agreement_text(row.masks[name], row.label), _MODEL[0])]))
         lines.append(cells)
     key = caption('', sum(head.shape[1] for head in heads))
     at = 2
@@ -216,8 +215,8 @@ def _agreement_text(marked: Mask, label: Mask) -> str:
 def _column(file: Path, name: str) -> Line:
     with file.open(newline='', encoding='utf-8') as stream:
         try:
-            return [(float(row['epoch']), float(row[name]))
-                    for row in csv.DictReader(stream) if row[name]]
+            return [(float(row['epoch']), float(row[name])) for row in csv.DictReader(stream)
+                    if row[name] and math.isfinite(float(row[name]))]
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f'{file}: no table of epochs with the column {name}') from error
 
