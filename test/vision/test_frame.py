@@ -135,7 +135,8 @@ def test_rgb_is_seen_without_a_copy():
     ({'encoding': 'h264'}, "unknown encoding 'h264', expected one of rgb8"),
     ({'encoding': ''}, "unknown encoding ''"),
     ({'encoding': 'mono16', 'step': 241}, 'step 241 bytes'),
-    ({'encoding': 'yuv422', 'width': 79}, '79 x 60 px do not fit the encoding yuv422'),
+    ({'encoding': 'yuv422', 'width': 79},
+     '79 x 60 px do not fit the encoding yuv422: expected an even width'),
     ({'encoding': 'bayer_rggb8', 'height': 2}, '80 x 2 px of bayer_rggb8, expected at least 3'),
 ])
 def test_raw_bytes_that_are_no_picture_are_refused_with_the_reason(change, complaint):

@@ -71,6 +71,7 @@ def test_every_key_is_missed(tmp_path, key):
     ({'input_size': [0, 32]}, 'input_size is 0 x 32'),
     ({'taps': None}, 'taps are None, expected layer: tensor'),
     ({'taps': ['a']}, r"taps are \['a'\], expected layer: tensor"),
+    ({'taps': {'layer1': 5}}, "taps are {'layer1': 5}, expected layer: tensor"),
     ({'file': '.'}, r"file is '\.', expected a file's name"),
     ({'file': '../a.onnx'}, "expected a file's name"),
     ({'input_size': 320}, r'input_size is 320, expected \[width, height\]'),

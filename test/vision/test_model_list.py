@@ -48,6 +48,20 @@ def test_a_card_of_odd_metrics_is_listed_as_wrong_beside_the_others(toy_models, 
     assert 'folder.yaml: not a YAML file' in states['folder']
 
 
+def test_layers_that_the_file_lacks_are_told(toy_models, folder):
+    card = folder / f"{toy_models.NAMES['segmenter']}.yaml"
+    values = yaml.safe_load(card.read_text())
+    for tensor, state in (('odds', 'ok'), ('nowhere', 'ONNX Runtime cannot load it')):
+        card.write_text(yaml.safe_dump(values | {'taps': {'layer1': tensor}}))
+        assert state in {model.task: model.state for model in list_models()}['segmenter']
+
+
+def test_a_card_of_plain_numbers_is_listed_too(toy_models, folder):
+    card = folder / f"{toy_models.NAMES['segmenter']}.yaml"
+    card.write_text(yaml.safe_dump(yaml.safe_load(card.read_text()) | {'architecture': 169}))
+    assert ' 169 ' in CliRunner().invoke(app, ['models']).output
+
+
 def test_a_broken_model_fails_the_command(folder):
     result = CliRunner().invoke(app, ['models'])
     assert result.exit_code == 1

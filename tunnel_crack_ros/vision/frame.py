@@ -48,6 +48,7 @@ _ENCODINGS: dict[str, tuple[type[np.generic], int, int | None]] = {
     'yuyv': (np.uint8, 2, cv2.COLOR_YUV2RGB_YUY2),
 }
 
+_YUV = (cv2.COLOR_YUV2RGB_UYVY, cv2.COLOR_YUV2RGB_YUY2)
 _BLOCK = 8      # px, of a JPEG
 MAX_SIDE = 32_767
 """Largest width or height accepted, px: OpenCV's resize and remap stop there."""
@@ -116,6 +117,9 @@ def rgb_from_raw(data: bytes | memoryview | npt.NDArray[np.uint8], *, width: int
         pixels = (pixels.astype(np.uint16, copy=False) >> 8).astype(np.uint8)
     if conversion is None:
         return pixels.astype(np.uint8, copy=False)
+    if conversion in _YUV and width % 2:     # OpenCV 4 makes something of it
+        raise FrameError(f'{width} x {height} px do not fit the encoding {encoding}: '
+                         'expected an even width')
     if encoding.startswith('bayer') and min(width, height) < 3:
         # OpenCV makes black of it, which is no picture of anything
         raise FrameError(f'{width} x {height} px of {encoding}, expected at least 3 x 3')

@@ -118,8 +118,10 @@ class ModelCard:
         if not isinstance(size, (list, tuple)) or len(size) != 2:
             raise CardError(f'input_size is {size!r}, expected [width, height]')
         taken['input_size'] = (int(size[0]), int(size[1]))
-        if not isinstance(taken.get('taps', {}), dict):
-            raise CardError(f"taps are {taken['taps']!r}, expected layer: tensor")
+        taps = taken.get('taps', {})
+        if not isinstance(taps, dict) or not all(
+                isinstance(word, str) for pair in taps.items() for word in pair):
+            raise CardError(f'taps are {taps!r}, expected layer: tensor')
         for key in ('training_data', 'licences', 'metrics'):
             entries = taken.get(key, [])
             if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
@@ -131,7 +133,7 @@ class ModelCard:
         taken['threshold'] = float(taken['threshold'])
         taken['peak'] = float(taken.get('peak', 0.0))
         taken['enlarge'] = float(taken.get('enlarge', 1.0))
-        for key in ('name', 'file', 'sha256', 'version', 'precision', 'teacher'):
+        for key in ('name', 'file', 'sha256', 'architecture', 'version', 'precision', 'teacher'):
             taken[key] = str(taken.get(key, ''))
         if Path(taken['file']).name != taken['file'] or not taken['file']:
             raise CardError(f"file is {taken['file']!r}, expected a file's name")

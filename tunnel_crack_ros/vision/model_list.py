@@ -84,6 +84,7 @@ def _look_at(path: Path) -> ListedModel:
                   'sha256': card.sha256, 'metrics': card.metrics, 'licences': card.licences}
         if file.is_file():
             known['megabytes'] = round(file.stat().st_size / 1e6, 1)
-        return ListedModel(**known, state='ok', provider=Model.load(path).provider)
+        return ListedModel(**known, state='ok',
+                           provider=Model.load(path, with_taps=True).provider)
     except (CardError, ModelError) as error:
         return ListedModel(**known, state=str(error))
