@@ -71,13 +71,15 @@ def test_a_deadline_is_kept_and_what_is_there_is_returned():
     cam = ScoreCam(model)
     layer = list(cam.layers)[3]
     cam.explain(frame, [layer], deadline_s=0.0)    # the first run of a session is slow
+    two_passes = cam.explain(frame, [layer], deadline_s=0.0).elapsed_s
+    deadline_s = 10.0 * two_passes      # long enough for some of 320 passes, however slow they are
     start = time.monotonic()
-    found = cam.explain(frame, [layer], method='exact', deadline_s=1.0)
+    found = cam.explain(frame, [layer], method='exact', deadline_s=deadline_s)
     elapsed = time.monotonic() - start
     heat, = found.heat_maps
     assert not found.complete and 0 < heat.scored < heat.channels
     # 10 % belong to the promise, the rest to a machine that others use too
-    assert elapsed < 2.0
+    assert elapsed < 2.0 * deadline_s
 
 
 def test_whoever_wants_no_more_gets_what_is_there(segmenter, frame):
