@@ -80,6 +80,21 @@ def test_a_crack_through_five_frames_is_one_as_long_as_all_of_it():
     assert one.clock_from_h > 11.9 and one.clock_to_h < 0.1     # across the crown
 
 
+@pytest.mark.parametrize(('overlap', 'one'), [(0.007, True), (-0.02, False)])
+def test_a_crack_goes_on_where_one_frame_ends_and_the_other_begins(overlap, one):
+    frames = [[crack(jagged(1, 0.0, 0.4))], [crack(jagged(1, 0.4 - overlap, 0.8))]]
+    assert ids(*frames) == [[1], [1 if one else 2]]
+    total = sum(each.length_mm for each in found(*frames).cracks)
+    assert total == pytest.approx(crack(jagged(1, 0.0, 0.8)).length_mm, abs=25)
+
+
+def test_a_crack_that_ends_at_the_side_of_another_is_no_part_of_it():
+    other = jagged(2, 0.0, 0.3)
+    slanting = np.column_stack([other[:, 0] + 0.2, 0.004 + 0.4 * (other[:, 0] - 20.0)])
+    (first,), (second,) = ids([crack(jagged(1, 0.0, 0.6))], [crack(slanting)])
+    assert first != second
+
+
 def test_a_crack_in_one_frame_stays_as_it_is():
     seen = crack(jagged(1, 0.0, 0.5), width=2.0)
     one, = found([seen]).cracks
@@ -121,6 +136,31 @@ def test_two_cracks_beside_each_other_stay_two_in_all_frames(apart):
     assert sum(one.length_mm for one in found(*frames).cracks) == pytest.approx(2800, rel=0.02)
 
 
+@pytest.mark.parametrize('frames', [2, 3])
+def test_of_two_cracks_beside_each_other_the_nearer_is_the_one_seen_before(frames):
+    shown = [crack(jagged(1, 0.3, 0.9), sigma=UNSURE),
+             crack(jagged(1, 0.3, 0.9) + (0.0, 0.005), sigma=UNSURE)]
+    before = [crack(jagged(1, 0.0, 0.7), sigma=UNSURE)]
+    assert ids(before, *[shown] * (frames - 1)) == [[1], *[[1, 2]] * (frames - 1)]
+
+
+def test_noise_on_a_line_is_no_new_crack():
+    clean = jagged(1, 0.0, 0.5)
+    noisy = clean.copy()
+    noisy[[30, 60, 90], 1] += 0.008
+    one, = found([crack(clean)], [crack(noisy)]).cracks
+    assert one.length_mm == pytest.approx(crack(clean).length_mm, abs=1.0)
+
+
+@pytest.mark.parametrize('turn', [-0.02, 0.02])
+def test_a_frame_may_be_turned_a_little(turn):
+    line = jagged(1, 0.0, 1.2)
+    arms = line - line.mean(axis=0)
+    turned = line + turn * np.column_stack([-arms[:, 1], arms[:, 0]])
+    one, = found([crack(line)], [crack(turned)]).cracks
+    assert one.length_mm == pytest.approx(crack(line).length_mm, rel=0.005)
+
+
 def test_pieces_of_one_frame_that_another_shows_joined_are_one():
     pieces = [crack(jagged(1, 0.0, 0.2)), crack(jagged(1, 0.25, 0.5))]
     assert ids(pieces) == [[1, 2]]
@@ -139,8 +179,8 @@ def test_prongs_that_another_frame_shows_as_a_fork_are_one():
 
 
 def test_cracks_that_cross_are_no_parts_of_each_other():
-    across = jagged(2, 0.0, 0.4)[:, ::-1] + (20.2, -20.2) - (0.0, 0.0)
-    (one,), (two,) = ids([crack(jagged(1, 0.0, 0.4))], [crack(across)])
+    across = jagged(2, 0.0, 0.4)[:, ::-1] + (20.2, -20.2)
+    (one,), (two,) = ids([crack(jagged(1, 0.0, 0.4), sigma=1.0)], [crack(across, sigma=1.0)])
     assert one != two
 
 
@@ -213,12 +253,17 @@ def test_bad_input_does_no_harm():
 @pytest.mark.parametrize('step', [0.25, 0.0])
 def test_the_work_grows_with_the_drive_not_with_its_square(step, monkeypatch):
     """A drive, and a vehicle that stands: how many samples and pairs are looked at."""
-    plain, work = line_alignment.neighbours, []
+    plain, around, work = line_alignment.neighbours, lining_cracks._Around.of, []
 
     def counted(points, others, reach):
         own, other = plain(points, others, reach)
         work.append(len(points) + len(others) + len(own))
         return own, other
+
+    def looked_around(near, *more):
+        work.append(10 * len(near))
+        return around(near, *more)
+    monkeypatch.setattr(lining_cracks._Around, 'of', looked_around)
     monkeypatch.setattr(line_alignment, 'neighbours', counted)
     monkeypatch.setattr(lining_cracks, 'neighbours', counted)
     rng = np.random.default_rng(1)

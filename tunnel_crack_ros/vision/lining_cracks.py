@@ -25,6 +25,7 @@ from tunnel_crack_ros.vision.place import clock_hours
 
 Points = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 _STEP_M, _MOST_SAMPLES = 0.005, 4000    # lines are sampled so finely, but each at most so often
 _WAY_M = 0.01           # a line's direction is taken over twice so much
@@ -150,6 +151,12 @@ class _Samples:
     ends: list[int]
     """Number of samples up to the end of each line."""
 
+    def tips(self) -> Flags:
+        """Return which samples are the first or the last of their line."""
+        tips = np.zeros(self.ends[-1], bool)
+        tips[[0, *self.ends[:-1]]] = tips[np.array(self.ends) - 1] = True
+        return tips
+
 
 def _sampled(line: Points) -> tuple[Points, Points, Points]:
     """Sample a polyline, K x 2, m: places, directions (0 where it has none), lengths."""
@@ -198,6 +205,8 @@ class _Known:
     lines: Lines
     crack: Indices
     """Of each sample."""
+    tips: Flags
+    """Samples at the ends of lines."""
     shifts: Points
     """By which each sample was moved, N x 2, m."""
     camera: str
@@ -215,8 +224,9 @@ class _Around:
     """As other frames showed it, moved as they were."""
     crack: Indices
     """Of each sample."""
+    tips: Flags
     shifts: Points
-    own_camera: npt.NDArray[np.bool_]
+    own_camera: Flags
     """Samples of the frame's own camera."""
     bounds: Points
     """How far the frame may be off, 2, m."""
@@ -252,6 +262,7 @@ class _Around:
                   np.concatenate([known.lines.ways[which] for known, which, _ in found]),
                   np.concatenate([known.lines.weights[which] for known, which, _ in found])),
             np.concatenate([known.crack[which] for known, which, _ in found]),
+            np.concatenate([known.tips[which] for known, which, _ in found]),
             np.concatenate([known.shifts[which] for known, which, _ in found]),
             np.concatenate([np.full(len(which), known.camera == frame.camera)
                             for known, which, _ in found]),
@@ -284,18 +295,22 @@ class _Lining:
                       np.concatenate([one.lines.ways for one in sampled]),
                       np.concatenate([one.lines.weights for one in sampled]))
         around = _Around.of(self._near, frame, self._turn)
+        tips = np.concatenate([one.tips() for one in sampled])
         shifts, same = np.zeros_like(lines.points), np.full(len(owner), -1)
+        met_tips = np.zeros(len(owner), bool)
         if around is not None:
             shifts = align(lines, around.lines, around.centre(), around.bounds, around.aside,
                            around.close)
             lines = Lines(lines.points + shifts, lines.ways, lines.weights)
-            same = _same(lines, owner, around)
+            met = _met(lines, owner, around)
+            same[met >= 0] = around.crack[met[met >= 0]]
+            met_tips[met >= 0] = around.tips[met[met >= 0]]
         new, crack = np.ones(len(owner), bool), np.zeros(len(owner), np.int64)
         for number, (one, samples) in enumerate(zip(frame.observed, sampled)):
             own = np.flatnonzero(owner == number)
             roots = np.array([self._root(known) if known >= 0 else -1
                               for known in same[own].tolist()])
-            linked = self._linked(samples.lines.weights, roots)
+            linked = self._linked(samples.lines.weights, roots, tips[own], met_tips[own])
             root = self._join(linked) if linked else self._begin()
             known = np.isin(roots, linked)
             if around is not None:
@@ -305,19 +320,25 @@ class _Lining:
         if new.any():
             points, moved = lines.points[new], shifts[new]
             self._near.append(_Known(
-                lines.some(new), crack[new], moved, frame.camera, frame.sigmas, frame.pixel_m,
-                float((points - moved)[:, 0].max())))
+                lines.some(new), crack[new], tips[new], moved, frame.camera, frame.sigmas,
+                frame.pixel_m, float((points - moved)[:, 0].max())))
 
-    def _linked(self, weights: Points, roots: Indices) -> list[int]:
+    def _linked(self, weights: Points, roots: Indices, tips: Flags, met_tips: Flags) -> list[int]:
         """Return the cracks that an observation runs along far enough to be a part of them.
 
         :param weights: of its samples, m.
         :param roots: of each sample the crack that it runs along, or -1.
+        :param tips: samples at the ends of its lines.
+        :param met_tips: samples that lie at the end of the known line; where one line ends and
+            the other begins, it goes on, however short the stretch that both frames show.
         """
         linked = []
         for root in np.unique(roots[roots >= 0]).tolist():
-            run = float(weights[roots == root].sum())
-            if run >= min(_RUN_M, 0.5 * float(weights.sum()), 0.5 * self._lengths[root]):
+            here = roots == root
+            run = float(weights[here].sum())
+            goes_on = tips[here].any() and met_tips[here].any()
+            if goes_on or run >= min(_RUN_M, 0.5 * float(weights.sum()),
+                                     0.5 * self._lengths[root]):
                 linked.append(root)
         return linked
 
@@ -377,10 +398,10 @@ class _Lining:
             12.0 if around else clock_hours(float(high) / radius_m))
 
 
-def _same(lines: Lines, owner: Indices, around: _Around) -> Indices:
-    """Return the known crack along which each sample of a frame runs, -1 where it is new.
+def _met(lines: Lines, owner: Indices, around: _Around) -> Indices:
+    """Return the known sample that each of a frame lies on, -1 where it is new.
 
-    Of the cracks of one frame only the nearest is the same there: two that run beside each
+    Of the cracks of one frame only the nearest lies on it: two that run beside each
     other stay two.
 
     :param lines: laid onto what is known.
@@ -401,9 +422,9 @@ def _same(lines: Lines, owner: Indices, around: _Around) -> Indices:
     kept = winner[other] == owner[own]
     own, other, distance = own[kept], other[kept], distance[kept]
     nearest = _firsts((other, distance, own))
-    same = np.full(len(points), -1)
-    same[own[nearest]] = around.crack[other[nearest]]
-    return same
+    met = np.full(len(points), -1)
+    met[own[nearest]] = other[nearest]
+    return met
 
 
 def _firsts(keys: tuple[npt.NDArray[Any], ...]) -> Indices:
@@ -412,8 +433,7 @@ def _firsts(keys: tuple[npt.NDArray[Any], ...]) -> Indices:
     return order[np.diff(keys[-1][order], prepend=-1) > 0]
 
 
-def _closed(known: npt.NDArray[np.bool_], samples: _Samples,
-            gap_m: float) -> npt.NDArray[np.bool_]:
+def _closed(known: Flags, samples: _Samples, gap_m: float) -> Flags:
     """Close short gaps in what of an observation's lines is known: noise, no new crack."""
     closed = known.copy()
     for begin, end in zip([0, *samples.ends], samples.ends):
