@@ -16,7 +16,7 @@ from tunnel_crack_ros.vision.place import clock_text
 
 _RED = (255, 40, 40)
 _YELLOW = (255, 230, 0)
-_LABELLED = 0.06  # of the frame's longer side: shorter cracks get no text
+_LABELLED = 0.06  # of the frame's side: shorter cracks get no text
 
 
 def draw_overlay(frame: RgbFrame, mask: npt.NDArray[np.uint8],
@@ -31,7 +31,9 @@ def draw_overlay(frame: RgbFrame, mask: npt.NDArray[np.uint8],
     :return: a new frame of the same size.
     """
     picture = frame.copy()
-    size = max(1, round(max(frame.shape[:2]) / 800))
+    # of a panorama the longer side says nothing of how large a crack is in it
+    side = min(max(frame.shape[:2]), 2 * min(frame.shape[:2]))
+    size = max(1, round(side / 800))
     outlines, _ = cv2.findContours(cv2.dilate(mask, np.ones((3, 3), np.uint8)),
                                    cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture, outlines, -1, _RED, size, cv2.LINE_AA)
@@ -41,7 +43,7 @@ def draw_overlay(frame: RgbFrame, mask: npt.NDArray[np.uint8],
     taken: list[tuple[int, int, int, int]] = []
     for crack in cracks:
         # a label on every crumb would hide what it speaks of
-        if crack.length_px >= _LABELLED * max(frame.shape[:2]):
+        if crack.length_px >= _LABELLED * side:
             _write_label(picture, mask, crack, size, taken)
     return picture
 
