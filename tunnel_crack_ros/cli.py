@@ -21,6 +21,7 @@ from tunnel_crack_ros.console import (
     progress_bars,
 )
 from tunnel_crack_ros.evaluation.commands import evaluation, ModelSetName
+from tunnel_crack_ros.json_file import json_text
 from tunnel_crack_ros.training.commands import training
 
 # Heavy imports (ONNX Runtime, rclpy, PyTorch) stand inside the commands that need them, so that
@@ -205,7 +206,7 @@ def models(as_json: Json = False) -> None:
     found = list_models()
     wrong = sum(not model.is_ok for model in found)
     if as_json:
-        print(json.dumps([model.to_json_dict() for model in found], indent=1))
+        print(json_text([model.to_json_dict() for model in found]))
     else:
         print_table(
             ('name', 'set', 'task', 'architecture', 'precision', 'MB', 'threshold', 'score',

@@ -16,8 +16,15 @@ def write_json(path: Path, content: Any) -> None:
     :raises OSError: it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(_finite(content), indent=1, allow_nan=False) + '\n',
-                    encoding='utf-8')
+    path.write_text(json_text(content) + '\n', encoding='utf-8')
+
+
+def json_text(content: Any) -> str:
+    """Return JSON; what is no finite number becomes null.
+
+    :param content: of dicts, lists, texts, numbers and None.
+    """
+    return json.dumps(_finite(content), indent=1, allow_nan=False)
 
 
 def _finite(content: Any) -> Any:

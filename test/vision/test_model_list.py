@@ -62,6 +62,15 @@ def test_a_card_of_plain_numbers_is_listed_too(toy_models, folder):
     assert ' 169 ' in CliRunner().invoke(app, ['models']).output
 
 
+def test_json_of_a_card_with_a_metric_that_is_no_number_is_json(toy_models, folder):
+    card = folder / f"{toy_models.NAMES['segmenter']}.yaml"
+    card.write_text(yaml.safe_dump(yaml.safe_load(card.read_text()) | {
+        'metrics': [{'name': 'roc_auc', 'value': float('nan')}]}))
+    said = CliRunner().invoke(app, ['models', '--json']).stdout
+    assert 'NaN' not in said and [None] in [
+        [metric['value'] for metric in model['metrics']] for model in json.loads(said)]
+
+
 def test_a_broken_model_fails_the_command(folder):
     result = CliRunner().invoke(app, ['models'])
     assert result.exit_code == 1
