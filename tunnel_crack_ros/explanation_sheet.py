@@ -26,6 +26,7 @@ _COLUMNS = 4
 _SCALE_TEXT = 64    # width of a word beside the colours' scale, px
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _RED = (255, 40, 40)
+_OUTLINE = 0.6  # its thickness in the sheet, px
 
 
 def draw_sheet(frame: RgbFrame, explanation: Explanation,
@@ -44,7 +45,8 @@ def draw_sheet(frame: RgbFrame, explanation: Explanation,
     outlined = '' if mask is None else '; red: what was predicted' if mask.any() else \
         '; nothing predicted'
     size = _size(frame)
-    cells = [_cell(_outlined(frame, mask), size, 'frame', what + outlined)]
+    thickness = max(1, round(_OUTLINE * frame.shape[1] / size[0]))
+    cells = [_cell(_outlined(frame, mask, thickness), size, 'frame', what + outlined)]
     cells += [_cell(draw_heat_map(frame, same[0].values), size,
                     ' = '.join(h.layer for h in same), caption(same[0]))
               for same in _by_map(explanation.heat_maps)]
@@ -112,12 +114,12 @@ def _cell(picture: RgbFrame, size: tuple[int, int], name: str, text: str) -> Rgb
     return cell
 
 
-def _outlined(frame: RgbFrame, mask: npt.NDArray[np.uint8] | None) -> RgbFrame:
+def _outlined(frame: RgbFrame, mask: npt.NDArray[np.uint8] | None, thickness: int) -> RgbFrame:
     picture = np.ascontiguousarray(frame).copy()
     if mask is not None:
         outlines, _ = cv2.findContours(cv2.dilate(mask, np.ones((3, 3), np.uint8)),
                                        cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(picture, outlines, -1, _RED, max(1, frame.shape[1] // 600), cv2.LINE_AA)
+        cv2.drawContours(picture, outlines, -1, _RED, thickness, cv2.LINE_AA)
     return picture
 
 
