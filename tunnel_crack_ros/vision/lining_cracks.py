@@ -20,15 +20,17 @@ import numpy as np
 import numpy.typing as npt
 
 from tunnel_crack_ros.vision.geometry.crack import Crack
-from tunnel_crack_ros.vision.line_alignment import align, Lines, neighbours
+from tunnel_crack_ros.vision.line_alignment import (
+    align,
+    Flags,
+    Indices,
+    Lines,
+    neighbours,
+    Points,
+)
 from tunnel_crack_ros.vision.place import clock_hours
+from tunnel_crack_ros.vision.placed_frame import Observation, PlacedFrame, Samples, STEP_M
 
-Points = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
-
-_STEP_M, _MOST_SAMPLES = 0.005, 4000    # lines are sampled so finely, but each at most so often
-_WAY_M = 0.01           # a line's direction is taken over twice so much
 _SHIFT_SIGMAS, _LEAST_SHIFT_M, _MOST_SHIFT_M = 2.5, 0.02, 0.10
 _ASIDE_SHARE, _LEAST_ASIDE_M, _MOST_ASIDE_M = 0.1, 0.006, 0.015
 _RUN_M = 0.02           # two lines of one crack run along each other at least so far
@@ -93,9 +95,9 @@ def find_lining_cracks(frames: Sequence[Sequence[Crack]], cameras: Sequence[str]
             if missing:
                 unplaced[missing] += 1
             else:
-                observed.append(_Observation((number, place), crack))
+                observed.append(Observation((number, place), crack))
         if observed:
-            seen.append(_Frame(camera, observed, radius_m))
+            seen.append(PlacedFrame(camera, observed, radius_m))
     seen.sort(key=lambda frame: frame.order)
     lining = _Lining(2.0 * math.pi * radius_m)
     for frame in seen:
@@ -114,88 +116,6 @@ def _missing(crack: Crack, radius_m: float) -> str:
         ('chainage', math.isfinite(place.chainage_m) or not crack.scale.known),
         ('clock position', math.isfinite(place.clock_h) or not crack.scale.known)) if not known]
     return ' and no '.join(missing) or 'place of its line'
-
-
-class _Observation:
-    """One crack in one frame."""
-
-    def __init__(self, key: tuple[int, int], crack: Crack) -> None:
-        self.key, self.crack = key, crack
-        own = (crack.place.line_m, *(branch.line_m for branch in crack.branches))
-        self.lines = [line for line in own if line is not None and len(line)
-                      and np.isfinite(line).all()]
-        low = np.min([line.min(axis=0) for line in self.lines], axis=0)
-        high = np.max([line.max(axis=0) for line in self.lines], axis=0)
-        self.box = (*low.tolist(), *high.tolist())
-        self.length_m = crack.length_mm / 1000.0
-        # by what is seen, not by when: frames may come in any order
-        self.order = (*self.box, self.length_m)
-
-    def sampled(self) -> _Samples:
-        """Return samples along its lines."""
-        points, ways, weights = zip(*(_sampled(line) for line in self.lines))
-        along = np.concatenate(weights)
-        total = float(along.sum())
-        # what was measured, ends and all, is a little more than the way from vertex to vertex
-        along = along * (self.length_m / total) if total > 1e-9 else \
-            np.full(len(along), self.length_m / len(along))
-        return _Samples(Lines(np.concatenate(points), np.concatenate(ways), along),
-                        np.cumsum([len(own) for own in points]).tolist())
-
-
-@dataclass(frozen=True)
-class _Samples:
-    """Samples along the lines of an observation."""
-
-    lines: Lines
-    ends: list[int]
-    """Number of samples up to the end of each line."""
-
-    def tips(self) -> Flags:
-        """Return which samples are the first or the last of their line."""
-        tips = np.zeros(self.ends[-1], bool)
-        tips[[0, *self.ends[:-1]]] = tips[np.array(self.ends) - 1] = True
-        return tips
-
-
-def _sampled(line: Points) -> tuple[Points, Points, Points]:
-    """Sample a polyline, K x 2, m: places, directions (0 where it has none), lengths."""
-    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
-    length = float(along[-1])
-    if length < 1e-6:
-        return line[:1], np.zeros((1, 2)), np.zeros(1)
-    count = min(max(1, round(length / _STEP_M)), _MOST_SAMPLES)
-
-    def at(places: npt.NDArray[Any]) -> Points:
-        return np.column_stack([np.interp(places, along, line[:, 0]),
-                                np.interp(places, along, line[:, 1])])
-    places = (np.arange(count) + 0.5) * (length / count)
-    ways = at(np.minimum(places + _WAY_M, length)) - at(np.maximum(places - _WAY_M, 0.0))
-    sizes = np.maximum(np.hypot(*ways.T), 1e-12)
-    return at(places), ways / sizes[:, None], np.full(count, length / count)
-
-
-class _Frame:
-    """The placed cracks of one frame."""
-
-    def __init__(self, camera: str, observed: list[_Observation], radius_m: float) -> None:
-        self.camera, self.observed = camera, observed
-        places = [one.crack.place for one in observed]
-        arc = radius_m * math.pi / 6.0
-        self.sigmas = np.array([
-            _largest([place.chainage_sigma_m for place in places]),
-            arc * _largest([place.clock_sigma_h for place in places])])
-        self.pixel_m = max((one.crack.mm_per_px / 1000.0 for one in observed
-                            if math.isfinite(one.crack.mm_per_px)), default=0.0)
-        boxes = np.array([one.box for one in observed])
-        self.low, self.high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
-        self.order = (*self.low.tolist(), *self.high.tolist(),
-                      sum(one.length_m for one in observed), camera, observed[0].key)
-
-
-def _largest(sigmas: list[float]) -> float:
-    """Return the largest sigma; infinite where one is not known."""
-    return max(sigma if math.isfinite(sigma) else math.inf for sigma in sigmas)
 
 
 @dataclass(frozen=True)
@@ -236,7 +156,7 @@ class _Around:
     """How near they come where the frame is placed right, m."""
 
     @classmethod
-    def of(cls, near: Sequence[_Known], frame: _Frame, turn_m: float) -> _Around | None:
+    def of(cls, near: Sequence[_Known], frame: PlacedFrame, turn_m: float) -> _Around | None:
         """Collect it; None where nothing is known.
 
         :param turn_m: once around the tunnel, m.
@@ -284,9 +204,9 @@ class _Lining:
         self._parents: list[int] = []
         self._lengths: list[float] = []
         self._sigmas: list[float] = []  # of the lengths
-        self._seen: list[list[_Observation]] = []
+        self._seen: list[list[Observation]] = []
 
-    def add(self, frame: _Frame) -> None:
+    def add(self, frame: PlacedFrame) -> None:
         """Take a frame; frames come by their least chainage."""
         self._near = [known for known in self._near if known.until >= frame.low[0] - _BEHIND_M]
         sampled = [one.sampled() for one in frame.observed]
@@ -366,7 +286,7 @@ class _Lining:
             self._seen[other] = []
         return first
 
-    def _grow(self, root: int, one: _Observation, new_m: float) -> None:
+    def _grow(self, root: int, one: Observation, new_m: float) -> None:
         """Count an observation, and the length of it that is new."""
         self._seen[root].append(one)
         self._lengths[root] += new_m
@@ -408,13 +328,13 @@ def _met(lines: Lines, owner: Indices, around: _Around) -> Indices:
     :param owner: number of each sample's crack.
     """
     points, known = lines.points, around.lines
-    own, other = neighbours(points, known.points, math.hypot(around.aside, _STEP_M))
+    own, other = neighbours(points, known.points, math.hypot(around.aside, STEP_M))
     off, ways = known.points[other] - points[own], known.ways[other]
     distance = np.hypot(*off.T)
     has_way = ways.any(axis=1)
     along = np.where(has_way, np.abs((off * ways).sum(axis=1)), 0.0)
     aside = np.where(has_way, np.abs(off[:, 0] * ways[:, 1] - off[:, 1] * ways[:, 0]), distance)
-    fits = (aside <= around.aside) & (along <= 0.75 * _STEP_M) & lines.parallel(own, known, other)
+    fits = (aside <= around.aside) & (along <= 0.75 * STEP_M) & lines.parallel(own, known, other)
     own, other, distance = own[fits], other[fits], distance[fits]
     winner = np.full(len(known.points), -1)
     nearest = _firsts((own, distance, other))
@@ -433,7 +353,7 @@ def _firsts(keys: tuple[npt.NDArray[Any], ...]) -> Indices:
     return order[np.diff(keys[-1][order], prepend=-1) > 0]
 
 
-def _closed(known: Flags, samples: _Samples, gap_m: float) -> Flags:
+def _closed(known: Flags, samples: Samples, gap_m: float) -> Flags:
     """Close short gaps in what of an observation's lines is known: noise, no new crack."""
     closed = known.copy()
     for begin, end in zip([0, *samples.ends], samples.ends):
