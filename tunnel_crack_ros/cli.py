@@ -114,7 +114,8 @@ def process(
             def show(done: Any) -> None:
                 bars.update(classifying, completed=done.frames, total=max(done.of, done.frames))
                 bars.update(segmenting, completed=done.flagged, total=done.flagged or None)
-            summary = inspect(source, out, inspector, show, recording=str(path))
+            summary = inspect(source, out, inspector, show,
+                              moving_bar(bars, 'Recognising', 'flagged'), recording=str(path))
     notes = summary.notes | {f'unreadable: {fault}': n for fault, n in summary.faults.items()}
     if settings.tunnel_radius_m and summary.cracks and 'camera_roll' not in said.segmenter.named:
         notes['camera_roll is not given (--params): clock positions count every camera as looking '

@@ -123,6 +123,22 @@ def test_without_a_place_there_is_no_table_and_the_reason_is_said(drive, tmp_pat
     assert said['lining_cracks'] is None and said['lining_note'] == summary.lining_note
 
 
+def test_who_ends_the_recognising_keeps_the_frames_tables(drive, inspected, tmp_path):
+    def end_it(done, of):
+        assert done == 1 and of > 1
+        raise KeyboardInterrupt
+
+    whole, inspector = inspected[0], TrueMasks(drive / 'truth' / 'masks', SegmenterSettings(
+        tunnel_radius_m=tunnel_radius_m(DRIVE)))
+    with pytest.raises(KeyboardInterrupt):
+        process(open_source(drive / 'bag'), tmp_path, inspector, recognising=end_it)
+    seen = table(tmp_path / 'cracks.csv')
+    assert len(seen) == len(table(whole / 'cracks.csv'))
+    assert {line['lining_crack'] for line in seen} == {''}
+    assert len(json.loads((tmp_path / 'cracks.json').read_text())['frames']) == DRIVE.frames
+    assert not (tmp_path / 'lining_cracks.csv').exists()
+
+
 def test_frames_without_a_place_are_told_beside_those_with_one(drive):
     settings = SegmenterSettings(tunnel_radius_m=3.0)
     inspector = TrueMasks(drive / 'truth' / 'masks', settings)

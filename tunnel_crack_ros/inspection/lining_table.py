@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import math
 from typing import Any
 
@@ -20,13 +20,15 @@ BETWEEN_NAMES = ';'
 _NEEDS = {'scale': 'a scale', 'chainage': 'odometry', 'clock position': 'tunnel_radius_m'}
 
 
-def lining_cracks_of(records: Sequence[FrameRecord], radius_m: float) -> LiningCracks:
+def lining_cracks_of(records: Sequence[FrameRecord], radius_m: float,
+                     progress: Callable[[int, int], None] | None = None) -> LiningCracks:
     """Recognise the cracks that several frames show.
 
     :param radius_m: of the tunnel, m; 0: not known.
+    :param progress: called with (done, of) after every frame with cracks.
     """
     return find_lining_cracks([record.cracks for record in records],
-                              [record.camera for record in records], radius_m)
+                              [record.camera for record in records], radius_m, progress)
 
 
 def lining_values(records: Sequence[FrameRecord], crack: LiningCrack) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from tunnel_crack_ros.vision import (
     Label,
 )
 from tunnel_crack_ros.vision.frame_measures import measure_frame
+from tunnel_crack_ros.vision.lining_cracks import LiningCracks
 from tunnel_crack_ros.vision.overlay import draw_overlay
 from tunnel_crack_ros.vision.segmenter_settings import SegmenterSettings
 
@@ -79,7 +80,8 @@ class Inspector:
 
 
 def process(source: FrameSource, out: Path, inspector: Inspector,
-            progress: Callable[[Progress], None] | None = None, *,
+            progress: Callable[[Progress], None] | None = None,
+            recognising: Callable[[int, int], None] | None = None, *,
             recording: str = '') -> Summary:
     """Inspect a recording and write the results.
 
@@ -88,6 +90,8 @@ def process(source: FrameSource, out: Path, inspector: Inspector,
     :param source: an opened recording.
     :param out: folder for the results; an earlier inspection's there are removed.
     :param progress: called after every frame.
+    :param recognising: called with (done, of) for every frame with cracks, when it is held
+        against the others for cracks that they share.
     :param recording: its path, for the JSON.
     :raises LookupError: the inspector knows no settings of one of the cameras.
     :raises ModelError: the engine failed.
@@ -106,8 +110,16 @@ def process(source: FrameSource, out: Path, inspector: Inspector,
                 progress(Progress(len(records), flagged, len(source)))
         complete = True
     finally:
-        lining = lining_cracks_of(records, inspector.settings.tunnel_radius_m)
-        summary = results.write_tables(records, {
-            'recording': recording, 'complete': complete, **inspector.about()}, lining)
-        write_geojson(out / 'cracks.geojson', records, lining)
+        about = {'recording': recording, 'complete': complete, **inspector.about()}
+        # at first without what takes a while: whoever ends the work may not wait for it
+        _write(results, records, about, LiningCracks())
+        summary = _write(results, records, about, lining_cracks_of(
+            records, inspector.settings.tunnel_radius_m, recognising))
+    return summary
+
+
+def _write(results: ResultFolder, records: list[FrameRecord], about: dict[str, Any],
+           lining: LiningCracks) -> Summary:
+    summary = results.write_tables(records, about, lining)
+    write_geojson(results.folder / 'cracks.geojson', records, lining)
     return summary

@@ -11,7 +11,7 @@ same crack, and only what is new is added to its length.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 import math
 from typing import Any
@@ -76,7 +76,8 @@ class LiningCracks:
 
 
 def find_lining_cracks(frames: Sequence[Sequence[Crack]], cameras: Sequence[str],
-                       radius_m: float) -> LiningCracks:
+                       radius_m: float, progress: Callable[[int, int], None] | None = None,
+                       ) -> LiningCracks:
     """Recognise the observations that are one crack on the lining.
 
     The result does not depend on the order of the frames. Time and memory grow with the length of
@@ -85,6 +86,7 @@ def find_lining_cracks(frames: Sequence[Sequence[Crack]], cameras: Sequence[str]
     :param frames: the cracks of each frame, placed in the tunnel.
     :param cameras: of each frame; one camera's frames are off in much the same way.
     :param radius_m: of the tunnel, m; 0: not known.
+    :param progress: called with (done, of) after every frame with cracks.
     """
     unplaced: dict[str, int] = defaultdict(int)
     seen = []
@@ -100,8 +102,10 @@ def find_lining_cracks(frames: Sequence[Sequence[Crack]], cameras: Sequence[str]
             seen.append(PlacedFrame(camera, observed, radius_m))
     seen.sort(key=lambda frame: frame.order)
     lining = _Lining(2.0 * math.pi * radius_m)
-    for frame in seen:
+    for done, frame in enumerate(seen, 1):
         lining.add(frame)
+        if progress is not None:
+            progress(done, len(seen))
     return LiningCracks(lining.cracks(radius_m), dict(unplaced))
 
 
