@@ -97,7 +97,7 @@ def run_demo(out: Path, frames: int, rate: float, seed: int,
     rclpy.init()
     node = rclpy.create_node('result_recorder')
     try:
-        recorder = ResultRecorder(node, list(_CAMERAS), live)
+        recorder = ResultRecorder(node, list(_CAMERAS), live, tunnel_radius_m(settings))
         with running(table, out / 'log') as processes:
             _await_nodes(node, processes, out / 'log')
             start = time.monotonic()

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is measured arrives in messages and markers whole, branches too."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from std_msgs.msg import Header
@@ -50,3 +52,21 @@ def test_markers_draw_the_branches(forked):
     assert np.allclose(places[::2], own[:-1]) and np.allclose(places[1::2], own[1:])
     numbers = [marker.id for marker in markers if marker.action == Marker.ADD]
     assert len(numbers) == len(set(numbers)) == 3
+
+
+def test_a_message_brings_the_place_on_the_lining_back(forked):
+    crack, = forked.cracks
+    line = np.column_stack([12_345.678901 + np.arange(len(crack.centre_line)) * 1e-4,
+                            np.linspace(-3.1, 9.9, len(crack.centre_line))])
+    own = crack.branches[0]
+    placed = replace(crack, place=replace(crack.place, line_m=line), branches=(
+        replace(own, line_m=line[:len(own.points)]),))
+    message = cracks_to_msg(replace(forked, cracks=[placed]), Header(), 'eye', 'name@0', 0.5,
+                            (192, 256))
+    back, = measures_from_msg(message).cracks
+    assert np.array_equal(back.place.line_m[:, 0], line[:, 0])      # a tenth of a mm, far in
+    assert np.allclose(back.place.line_m[:, 1], line[:, 1], rtol=1e-6)
+    assert np.array_equal(back.branches[0].line_m, back.place.line_m[:len(own.points)])
+    unplaced, = measures_from_msg(cracks_to_msg(
+        forked, Header(), 'eye', 'name@0', 0.5, (192, 256))).cracks
+    assert unplaced.place.line_m is None and unplaced.branches[0].line_m is None

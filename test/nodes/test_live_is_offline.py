@@ -94,8 +94,17 @@ def offline(bag, params, tmp_path_factory):
     return json.loads((out / 'cracks.json').read_text()), out
 
 
+def lines_of(feature):
+    """Return all lines of a feature of the GeoJSON, the centre line first."""
+    geometry = feature['geometry']
+    return {'Point': lambda place: [[place]], 'LineString': lambda line: [line],
+            'MultiLineString': list}[geometry['type']](geometry['coordinates'])
+
+
 def test_frames_and_cracks_are_the_same_with_millimetres_and_place(live, offline):
-    said, _ = offline
+    said, out = offline
+    features = {(feature['properties']['frame'], feature['properties']['id']): feature
+                for feature in json.loads((out / 'cracks.geojson').read_text())['features']}
     assert len(said['frames']) == len(live) == 12
     compared = set()
     for frame in said['frames']:
@@ -118,6 +127,11 @@ def test_frames_and_cracks_are_the_same_with_millimetres_and_place(live, offline
             assert len(lines) == len(own['branches_x_y_width_px'])
             for line, other in zip(lines, own['branches_x_y_width_px']):
                 assert np.allclose(line, other, atol=6e-3)      # rounded to 2 digits
+            places = [[(p.chainage_m, p.arc_m) for p in line]
+                      for line in (crack.centre_line, *(b.points for b in crack.branches))]
+            for line, other in zip(places, lines_of(features[frame['frame'], crack.id]),
+                                   strict=True):
+                assert np.allclose(line, other, rtol=0.0, atol=6e-4)
             compared.add(frame['camera'])
     assert compared == set(CAMERAS)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tunnel_crack_ros.vision import CrackClassifier, Label, Model, ModelError, QualityGate
+from tunnel_crack_ros.vision.classifier import windows_of
 
 
 @pytest.fixture(scope='module')
@@ -28,6 +29,33 @@ def test_a_batch_of_mixed_sizes_keeps_its_order(model, toy_models):
     assert verdicts[0].crack_probability == pytest.approx(toy_models.probability(20), abs=1e-6)
     assert [v.reason for v in verdicts] == ['', '', '']
     assert {v.threshold for v in verdicts} == {0.5}
+
+
+@pytest.mark.parametrize('shape', [(384, 4000), (4000, 384), (100, 251), (1, 9000)])
+def test_windows_of_a_long_frame_cover_it_and_are_alike(shape):
+    picture = np.arange(shape[0] * shape[1], dtype=np.int32).reshape(*shape, 1)
+    windows = windows_of(picture)
+    assert len({window.shape for window in windows}) == 1 < len(windows)
+    assert len(windows) <= 32
+    assert max(windows[0].shape[:2]) <= max(1.5 * min(shape), max(shape) / 32) + 1
+    assert np.array_equal(np.unique(np.concatenate([w.ravel() for w in windows])),
+                          picture.ravel())
+
+
+def test_frames_of_usual_cameras_are_judged_whole():
+    for shape in ((480, 640), (1080, 1920), (1920, 1080), (100, 250), (1, 1), (0, 0)):
+        picture = np.zeros((*shape, 3), np.uint8)
+        assert [window.shape for window in windows_of(picture)] == [picture.shape]
+
+
+def test_a_thin_crack_across_a_line_scan_is_seen_and_a_batch_keeps_its_order(model, toy_models):
+    scan = np.full((64, 6400, 3), 180, np.uint8)
+    scan[:, 4000:4004] = 20     # squeezed to 64 px it would be grey like its surroundings
+    scan[:, 100:104] = 60
+    verdicts = CrackClassifier(model).classify([frame(150), scan, frame(150)])
+    assert [v.label for v in verdicts] == [Label.NO_CRACK, Label.CRACK, Label.NO_CRACK]
+    assert verdicts[1].crack_probability == pytest.approx(
+        max(toy_models.probability(grey) for grey in (20, 60)), abs=0.02)
 
 
 def test_a_batch_gives_what_single_frames_give(model):

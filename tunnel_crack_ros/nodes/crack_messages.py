@@ -47,6 +47,7 @@ _MEASURES = ('length_px', 'length_mm', 'length_sigma_mm', 'width_mean_px', 'widt
              'width_max_px', 'width_mean_mm', 'width_p95_mm', 'width_max_mm', 'width_sigma_px',
              'width_sigma_mm', 'width_floor_px', 'width_floor_mm', 'area_px', 'area_mm2',
              'orientation', 'tortuosity')     # of the same name in crack and message
+_VERTEX = ('x_px', 'y_px', 'width_px', 'width_mm', 'x_m', 'y_m', 'z_m', 'chainage_m', 'arc_m')
 _PLACE = tuple(entry.name for entry in fields(Place) if entry.name != 'line_m')
 
 
@@ -63,23 +64,24 @@ def _crack_to_msg(crack: Crack) -> CrackMsg:
     for name in _PLACE:
         setattr(message, name, float(getattr(crack.place, name)))
     message.centre_line = _line_to_msg(crack.centre_line, crack.widths_px, crack.widths_mm,
-                                       crack.places_m)
+                                       crack.places_m, crack.place.line_m)
     message.branches = [
         BranchMsg(points=_line_to_msg(branch.points, branch.widths_px, branch.widths_mm,
-                                      branch.places_m)) for branch in crack.branches]
+                                      branch.places_m, branch.line_m))
+        for branch in crack.branches]
     return message
 
 
 def _line_to_msg(points: npt.NDArray[np.float32], widths_px: npt.NDArray[np.float32],
                  widths_mm: npt.NDArray[np.float32] | None,
-                 places_m: npt.NDArray[np.float32] | None) -> list[CentreLinePoint]:
+                 places_m: npt.NDArray[np.float32] | None,
+                 line_m: npt.NDArray[np.float64] | None) -> list[CentreLinePoint]:
     unknown = np.full((len(points), 1), math.nan)
     line = np.hstack([
         points, widths_px[:, None], unknown if widths_mm is None else widths_mm[:, None],
-        np.repeat(unknown, 3, axis=1) if places_m is None else places_m])
-    return [CentreLinePoint(x_px=x, y_px=y, width_px=width_px, width_mm=width_mm, x_m=x_m,
-                            y_m=y_m, z_m=z_m)
-            for x, y, width_px, width_mm, x_m, y_m, z_m in line.tolist()]
+        np.repeat(unknown, 3, axis=1) if places_m is None else places_m,
+        np.repeat(unknown, 2, axis=1) if line_m is None else line_m])
+    return [CentreLinePoint(**dict(zip(_VERTEX, vertex))) for vertex in line.tolist()]
 
 
 def cracks_to_markers(cracks: list[Crack], header: Header, camera: str) -> MarkerArray:
@@ -132,28 +134,27 @@ def measures_from_msg(message: CrackArray) -> FrameMeasures:
 
 def _crack_from_msg(message: CrackMsg) -> Crack:
     box = message.bounding_box
-    line = _line_from_msg(message.centre_line)
     scale = Scale(message.mm_per_px, message.mm_per_px_sigma, ScaleSource(message.scale_source))
-    placed = bool(np.isfinite(line[:, 4:]).all())
+    line = _line_from_msg(message.centre_line, scale.known)
     return Crack(
         id=message.id, confidence=message.confidence,
-        bounding_box=(box.x_px, box.y_px, box.width_px, box.height_px), centre_line=line[:, :2],
-        widths_px=line[:, 2], kind=CrackKind(message.kind),
-        touches_border=message.touches_border, scale=scale,
-        widths_mm=line[:, 3] if scale.known else None, places_m=line[:, 4:] if placed else None,
-        branches=tuple(_branch_from_msg(branch, scale.known) for branch in message.branches),
-        place=Place(**{name: getattr(message, name) for name in _PLACE}),
+        bounding_box=(box.x_px, box.y_px, box.width_px, box.height_px),
+        centre_line=line.points, widths_px=line.widths_px, kind=CrackKind(message.kind),
+        touches_border=message.touches_border, scale=scale, widths_mm=line.widths_mm,
+        places_m=line.places_m,
+        branches=tuple(_line_from_msg(branch.points, scale.known) for branch in message.branches),
+        place=Place(**{name: getattr(message, name) for name in _PLACE}, line_m=line.line_m),
         **{name: getattr(message, name) for name in _MEASURES})
 
 
-def _branch_from_msg(message: BranchMsg, scaled: bool) -> Branch:
-    line = _line_from_msg(message.points)
-    placed = bool(np.isfinite(line[:, 4:]).all())
-    return Branch(line[:, :2], line[:, 2], line[:, 3] if scaled else None,
-                  line[:, 4:] if placed else None)
+def _line_from_msg(points: list[CentreLinePoint], scaled: bool) -> Branch:
+    """Return a line, be it a branch or a centre line.
 
-
-def _line_from_msg(points: list[CentreLinePoint]) -> npt.NDArray[np.float32]:
-    """Return x, y, width in px, width in mm and place in m of every vertex, K x 7."""
-    return np.array([(p.x_px, p.y_px, p.width_px, p.width_mm, p.x_m, p.y_m, p.z_m)
-                     for p in points], np.float32).reshape(-1, 7)
+    :param scaled: whether millimetres are known.
+    """
+    line = np.array([[getattr(point, name) for name in _VERTEX] for point in points],
+                    np.float64).reshape(-1, len(_VERTEX))
+    exact, single = line[:, 7:], line[:, :7].astype(np.float32)
+    return Branch(single[:, :2], single[:, 2], single[:, 3] if scaled else None,
+                  single[:, 4:] if np.isfinite(single[:, 4:]).all() else None,
+                  line_m=exact if np.isfinite(exact).all() else None)

@@ -13,6 +13,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from tunnel_crack_msgs.msg import CrackArray, FrameVerdict
 
+from tunnel_crack_ros.inspection.lining_table import lining_cracks_of
 from tunnel_crack_ros.inspection.result_folder import FrameRecord, ResultFolder, Summary
 from tunnel_crack_ros.nodes.crack_messages import measures_from_msg
 from tunnel_crack_ros.nodes.image_bridge import imgmsg_to_cv2
@@ -23,13 +24,15 @@ from tunnel_crack_ros.vision import Label
 class ResultRecorder:
     """Listens to verdicts, cracks, masks and overlays of some cameras."""
 
-    def __init__(self, node: Node, cameras: list[str], out: Path) -> None:
+    def __init__(self, node: Node, cameras: list[str], out: Path, radius_m: float = 0.0) -> None:
         """Subscribe.
 
         :param node: spun by the caller.
         :param cameras: names, relative to the node's namespace.
         :param out: folder for the results; made if missing.
+        :param radius_m: of the tunnel, as the segmenter has it, m; 0: not known.
         """
+        self._radius_m = radius_m
         self._results = ResultFolder(out)
         self._records: dict[str, FrameRecord] = {}
         self._models: dict[str, Any] = {}
@@ -56,7 +59,9 @@ class ResultRecorder:
 
         :param about: what else the JSON should say.
         """
-        return self._results.write_tables(self.records(), {**self._models, **about})
+        records = self.records()
+        return self._results.write_tables(records, {**self._models, **about},
+                                          lining_cracks_of(records, self._radius_m))
 
     def _record(self, camera: str, header: Header) -> FrameRecord:
         stamp = (header.stamp.sec, header.stamp.nanosec)

@@ -9,11 +9,17 @@ from enum import IntEnum
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from tunnel_crack_ros.vision.frame import RgbFrame
 from tunnel_crack_ros.vision.model import Model, ModelError
 from tunnel_crack_ros.vision.quality import QualityGate
 from tunnel_crack_ros.vision.resize import resized
+
+_LONGEST = 2.5      # sides of a frame that is judged as it is, long to short
+_WINDOW = 1.5       # and of a window of a longer one,
+_MOST = 32          # of which there are at most so many,
+_AT_ONCE = 8        # and as many in one run of the network
 
 
 class Label(IntEnum):
@@ -59,7 +65,8 @@ class CrackClassifier:
         """Classify frames in one batch.
 
         :param frames: uint8, H x W x 3, RGB, any size; reduced here to the model's input, aspect
-            not kept.
+            not kept. One that is longer than 2.5 times its shorter side, a line scan for example,
+            is judged in windows: its crack probability is that of the likeliest.
         :return: one verdict a frame, in order.
         :raises ModelError: the engine failed; the frames are untouched and may be tried again.
         """
@@ -72,9 +79,35 @@ class CrackClassifier:
     def _crack_probabilities(self, frames: Sequence[RgbFrame]) -> list[float]:
         if not frames:
             return []
-        batch = np.stack([resized(frame, self.model.card.input_size) for frame in frames])
-        return [float(p) for p in self.model.run(batch)[:, 1]]
+        windows = [windows_of(frame) for frame in frames]
+        flat = [window for own in windows for window in own]
+        most = max(len(frames), _AT_ONCE)
+        probabilities = np.concatenate([
+            self._run(flat[i:i + most]) for i in range(0, len(flat), most)])
+        firsts = np.cumsum([0, *map(len, windows[:-1])])
+        return [float(p) for p in np.maximum.reduceat(probabilities, firsts)]
+
+    def _run(self, pictures: Sequence[RgbFrame]) -> npt.NDArray[np.float32]:
+        batch = np.stack([resized(picture, self.model.card.input_size) for picture in pictures])
+        return self.model.run(batch)[:, 1]
 
     def _verdict(self, probability: float) -> Verdict:
         label = Label.CRACK if probability >= self.threshold else Label.NO_CRACK
         return Verdict(label, probability, self.threshold)
+
+
+def windows_of(frame: RgbFrame) -> list[RgbFrame]:
+    """Cut a frame that is too long to be squeezed to a square; others are their one window.
+
+    Squeezed, a line scan's cracks across its length would be too thin to be seen.
+
+    :param frame: H x W x 3.
+    :return: views of the frame that cover it, of equal size and spacing, lengthwise.
+    """
+    height, width = frame.shape[:2]
+    short, long = sorted((height, width))
+    if long <= _LONGEST * short:
+        return [frame]
+    size = max(round(_WINDOW * short), math.ceil(long / _MOST))
+    starts = np.linspace(0, long - size, math.ceil(long / size)).round().astype(int)
+    return [frame[:, at:at + size] if width > height else frame[at:at + size] for at in starts]
