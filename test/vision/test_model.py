@@ -115,7 +115,7 @@ def test_a_gpu_that_is_required_and_missing_is_refused(toy_models, toy_folder, m
 
 
 def test_a_run_can_be_ended_from_another_thread(toy_models, tmp_path):
-    model = Model.load(toy_models.write_model(tmp_path, 'classifier', slow=5000))   # 50 s
+    model = Model.load(toy_models.write_model(tmp_path, 'classifier', slow=1000))   # 10 s
     begun, raised = threading.Event(), []
 
     def run():
