@@ -19,7 +19,8 @@ import rclpy
 from rclpy.node import Node
 import yaml
 
-from tunnel_crack_ros.inspection.result_folder import FrameRecord, Summary
+from tunnel_crack_ros.inspection.frame_record import FrameRecord
+from tunnel_crack_ros.inspection.result_folder import Summary
 from tunnel_crack_ros.nodes.node_processes import running, share_folder, use_private_domain
 from tunnel_crack_ros.nodes.node_table import Camera, node_table, Settings
 from tunnel_crack_ros.nodes.result_recorder import ResultRecorder

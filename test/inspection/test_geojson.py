@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tunnel_crack_ros.bench.geometry_speed import three_cracks
+from tunnel_crack_ros.inspection.frame_record import FrameRecord
 from tunnel_crack_ros.inspection.geojson import to_geojson, write_geojson
-from tunnel_crack_ros.inspection.result_folder import FrameRecord
 from tunnel_crack_ros.vision import Crack, measure_cracks, Scale, ScaleSource, Segmentation
 from tunnel_crack_ros.vision.frame_measures import FrameMeasures
 

@@ -15,11 +15,11 @@ import pytest
 from typer.testing import CliRunner
 
 from tunnel_crack_ros.cli import app
+from tunnel_crack_ros.inspection.frame_record import FrameRecord
 from tunnel_crack_ros.inspection.process import Inspector, process
 from tunnel_crack_ros.inspection.result_folder import (
     CRACK_COLUMNS,
     FRAME_COLUMNS,
-    FrameRecord,
     ResultFolder,
     summarise,
 )

@@ -303,7 +303,7 @@ class ExplainerNode(CameraNode):
             return Explain.Result(message='the explainer was deactivated')
         if found is None:
             return Explain.Result(message='the deadline passed before the network had seen the '
-                                          'frame: other processes take the cores')
+                                          'frame: the cores are busy, or too slow for it')
         return _result(found, message.header)
 
     def _take_turn(self, wanted: Callable[[], bool]) -> bool:

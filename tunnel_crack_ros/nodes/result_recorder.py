@@ -13,8 +13,9 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from tunnel_crack_msgs.msg import CrackArray, FrameVerdict
 
+from tunnel_crack_ros.inspection.frame_record import FrameRecord
 from tunnel_crack_ros.inspection.lining_table import lining_cracks_of
-from tunnel_crack_ros.inspection.result_folder import FrameRecord, ResultFolder, Summary
+from tunnel_crack_ros.inspection.result_folder import ResultFolder, Summary
 from tunnel_crack_ros.nodes.crack_messages import measures_from_msg
 from tunnel_crack_ros.nodes.image_bridge import imgmsg_to_cv2
 from tunnel_crack_ros.nodes.qos import RESULTS
